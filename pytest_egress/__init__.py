@@ -1,0 +1,87 @@
+"""pytest-egress: contract tests for what a pod may reach in an Istio mesh.
+
+The names below are imported when they are first used, so that an installed but unused plugin
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_egress.backends.local import LocalBackend
+    from pytest_egress.backends.protocol import Backend
+    from pytest_egress.contract import Contract, load, loads
+    from pytest_egress.contract.position import Position, Problem
+    from pytest_egress.contract.resources import MeshConfig, Workload
+    from pytest_egress.egress import Egress
+    from pytest_egress.errors import (
+        BackendError,
+        ContractError,
+        EgressError,
+        InconclusiveError,
+        ProbeError,
+    )
+    from pytest_egress.evidence import Evidence
+    from pytest_egress.outcome import Outcome, Resolution
+    from pytest_egress.probe import Options
+    from pytest_egress.upstream import Upstream, Upstreams
+    from pytest_egress.verdict import Verdict
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Contract",
+    "ContractError",
+    "Egress",
+    "EgressError",
+    "Evidence",
+    "InconclusiveError",
+    "LocalBackend",
+    "MeshConfig",
+    "Options",
+    "Outcome",
+    "Position",
+    "ProbeError",
+    "Problem",
+    "Resolution",
+    "Upstream",
+    "Upstreams",
+    "Verdict",
+    "Workload",
+    "load",
+    "loads",
+]
+
+_MODULES = {
+    "backends.local": ("LocalBackend",),
+    "backends.protocol": ("Backend",),
+    "contract": ("Contract", "load", "loads"),
+    "contract.position": ("Position", "Problem"),
+    "contract.resources": ("MeshConfig", "Workload"),
+    "egress": ("Egress",),
+    "errors": (
+        "BackendError",
+        "ContractError",
+        "EgressError",
+        "InconclusiveError",
+        "ProbeError",
+    ),
+    "evidence": ("Evidence",),
+    "outcome": ("Outcome", "Resolution"),
+    "probe": ("Options",),
+    "upstream": ("Upstream", "Upstreams"),
+    "verdict": ("Verdict",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use (PEP 562)."""
+    import importlib
+
+    for module, names in _MODULES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

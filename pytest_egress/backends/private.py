@@ -1,0 +1,112 @@
+"""The private directory of a run: 0700, swept when its owner dies and by the next run.
+
+Everything that a run leaves on disk stands below one directory, ``pytest-egress-<uid>-<random>``,
+in the system's temporary directory. Three things empty it: the run itself; a small shell that
+holds a pipe to the run and acts when that pipe breaks (kill -9 included); and the next run, which
+takes over every directory whose lock is free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+__all__ = ["PrivateDirectory", "sweep"]
+
+_PREFIX = f"pytest-egress-{os.getuid() if hasattr(os, 'getuid') else 0}-"
+_LOCK = "owner.lock"
+_PID_SUFFIX = ".pid"
+# Unix socket paths end at 104 bytes on macOS and 108 on Linux; ours add up to 40.
+_LONGEST_BASE = 60
+
+# Reads until the run is gone, then kills what the pid files name (when it is still the same
+# program: its arguments name this directory) and removes the directory.
+_WATCHDOG = """
+while read -r _; do :; done
+for f in "$1"/*/*.pid; do
+  [ -f "$f" ] || continue
+  pid=$(cat "$f")
+  case "$(ps -ww -o args= -p "$pid" 2>/dev/null || tr '\\0' ' ' </proc/"$pid"/cmdline)" in
+    *"$1"*) kill -9 "$pid" ;;
+  esac
+done
+rm -rf "$1"
+"""
+
+
+def _base() -> Path:
+    base = Path(tempfile.gettempdir())
+    return base if len(str(base)) <= _LONGEST_BASE else Path("/tmp")  # noqa: S108  sun_path is short
+
+
+class PrivateDirectory:
+    """A directory that only this process uses and that never outlives it for long."""
+
+    def __init__(self) -> None:
+        sweep()
+        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_base()))
+        self._lock = (self.path / _LOCK).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._watchdog = subprocess.Popen(  # noqa: S603  a constant script
+            ["/bin/sh", "-c", _WATCHDOG, "pytest-egress-watchdog", str(self.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._count = 0
+
+    def subdirectory(self, name: str) -> Path:
+        """Make and return a new directory below; short, for Unix socket paths."""
+        self._count += 1
+        path = self.path / f"{name}{self._count}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def close(self) -> None:
+        """Remove the directory and end the watchdog. Twice is once."""
+        if self._lock.closed:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+        self._watchdog.kill()
+        if self._watchdog.stdin:
+            self._watchdog.stdin.close()
+        self._watchdog.wait()
+
+
+def sweep() -> list[Path]:
+    """Remove what dead runs of this user left; return the directories that were removed.
+
+    A directory belongs to a dead run when nobody holds its lock. One without a lock file yet is
+    being made this instant and is left alone.
+    """
+    removed = []
+    for path in _base().glob(_PREFIX + "*"):
+        with contextlib.suppress(OSError), (path / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for pid_file in path.glob(f"*/*{_PID_SUFFIX}"):
+                _kill(pid_file, path)
+            shutil.rmtree(path, ignore_errors=True)
+            removed.append(path)
+    return removed
+
+
+def _kill(pid_file: Path, owner: Path) -> None:
+    """Kill the process a pid file names, unless the number now belongs to another program."""
+    with contextlib.suppress(ValueError, OSError):
+        pid = int(pid_file.read_text())
+        arguments = subprocess.run(  # noqa: S603  constant program
+            ["ps", "-ww", "-o", "args=", "-p", str(pid)],  # noqa: S607  ps lives in different places
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        if str(owner) in arguments:
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Bringing an application's own traffic in: connections that the proxy captures."""

@@ -1,0 +1,130 @@
+"""The ``pytest-egress`` command: try a contract from the shell.
+
+Exit codes:
+    0  everything asked for holds: every URL was reachable, every document is acceptable
+    1  something does not hold: a URL that is not reachable, a document that Istio refuses
+    2  the command or the contract cannot be used
+    3  no answer: a verdict was INCONCLUSIVE, or the proxy could not be brought up
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pytest_egress.errors import BackendError, ContractError, ProbeError
+
+__all__ = ["main"]
+
+FAILED, UNUSABLE, NO_ANSWER = 1, 2, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; see the module's docstring."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (ContractError, ProbeError) as error:
+        print(error, file=sys.stderr)
+        return UNUSABLE
+    except BackendError as error:
+        print(error, file=sys.stderr)
+        return NO_ANSWER
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain again when it flushes.
+        sys.stderr.close()
+        return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pytest-egress",
+        description="Try an Istio egress contract against a real Envoy.",
+        epilog="exit codes: 0 holds, 1 does not hold, 2 cannot be used, 3 no answer",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_probe(commands)
+    _add_validate(commands)
+    return parser
+
+
+def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    probe = commands.add_parser(
+        "probe",
+        help="probe URLs from a pod that lives under a contract",
+        description="Probe URLs from a pod that lives under a contract. The outside is simulated: "
+        "every name resolves and every port answers, so only the mesh can block.",
+    )
+    probe.add_argument("urls", nargs="*", metavar="URL", help="http, https, tls, tcp, grpc, grpcs")
+    probe.add_argument(
+        "-c",
+        "--contract",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="file, directory or glob of Istio YAML; may be given several times",
+    )
+    probe.add_argument("--policy", choices=("REGISTRY_ONLY", "ALLOW_ANY"), default="REGISTRY_ONLY")
+    probe.add_argument(
+        "--workload",
+        default="default",
+        metavar="WORKLOAD",
+        help="who asks: NAMESPACE or NAMESPACE/key=value,key=value",
+    )
+    probe.add_argument("--live", action="store_true", help="ask the real outside")
+    probe.add_argument("--envoy", default="", metavar="PATH", help="the Envoy program to run")
+    probe.add_argument(
+        "--timeout", type=float, default=5.0, metavar="SECONDS", help="for one probe (default: 5)"
+    )
+    probe.add_argument("--json", action="store_true", help="one JSON object a line")
+    probe.add_argument(
+        "--batch",
+        metavar="FILE",
+        help="read contracts and calls from FILE (- for standard input) as JSON lines",
+    )
+    probe.set_defaults(run=_run_probe)
+
+
+def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    validate = commands.add_parser(
+        "validate",
+        help="say what istiod would refuse",
+        description="Check Istio YAML as the API server and istiod do, all problems at once.",
+    )
+    validate.add_argument("files", nargs="*", metavar="FILE")
+    validate.add_argument(
+        "--batch",
+        metavar="FILE",
+        help="read documents from FILE (- for standard input) as JSON lines",
+    )
+    validate.set_defaults(run=_run_validate)
+
+
+def _run_probe(options: argparse.Namespace) -> int:
+    from pytest_egress.cli.batch import probe_batch
+    from pytest_egress.cli.probe import probe_urls
+
+    if options.batch:
+        if options.urls or options.contract:
+            raise ProbeError("--batch brings its own contracts and calls: give no URL and no -c")
+        return probe_batch(options.batch, envoy=options.envoy, timeout=options.timeout)
+    if not options.urls:
+        raise ProbeError("give at least one URL, such as https://api.weather.com")
+    if not options.contract:
+        raise ProbeError("name the contract with -c PATH")
+    return probe_urls(options)
+
+
+def _run_validate(options: argparse.Namespace) -> int:
+    from pytest_egress.cli.validate import validate_batch, validate_files
+
+    if options.batch:
+        if options.files:
+            raise ProbeError("--batch brings its own documents: give no FILE")
+        return validate_batch(options.batch)
+    if not options.files:
+        raise ProbeError("give at least one FILE, or --batch")
+    return validate_files(options.files)

@@ -1,0 +1,33 @@
+"""The contract: the resources that declare what a pod may reach, and the mesh they live in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from pytest_egress.contract.position import Problem
+from pytest_egress.contract.resources import MeshConfig, ServiceEntry, Sidecar, WorkloadEntry
+
+__all__ = ["Contract"]
+
+_NONE: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Resources in file order, plus the mesh's own settings.
+
+    Attributes:
+        warnings: findings of validation and lint that do not stop a run.
+        files: the files that were read, in order.
+        other_kinds: how many documents of each other kind were left alone.
+    """
+
+    service_entries: tuple[ServiceEntry, ...] = ()
+    workload_entries: tuple[WorkloadEntry, ...] = ()
+    sidecars: tuple[Sidecar, ...] = ()
+    mesh: MeshConfig = MeshConfig()
+    warnings: tuple[Problem, ...] = ()
+    files: tuple[str, ...] = ()
+    other_kinds: Mapping[str, int] = field(default_factory=lambda: _NONE)

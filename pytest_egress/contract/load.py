@@ -1,0 +1,87 @@
+"""Files or text to a contract, or to the list of everything that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import Literal
+
+from pytest_egress.contract.collect import Collector
+from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.files import StrPath, expand, read_text
+from pytest_egress.contract.lint import PREFIX
+from pytest_egress.contract.position import Problem
+from pytest_egress.contract.resources import MeshConfig, ServiceEntry, Sidecar, WorkloadEntry
+from pytest_egress.contract.source import Source
+from pytest_egress.errors import ContractError
+
+__all__ = ["check", "load", "loads", "verdict"]
+
+
+def load(paths: StrPath | Iterable[StrPath], *, mesh: MeshConfig | None = None) -> Contract:
+    """Read a contract from files.
+
+    Args:
+        paths: files, directories (every ``*.yaml`` and ``*.yml`` in and below them) and globs.
+            A file that is named twice is read once.
+        mesh: the mesh the resources live in; by default a closed one (REGISTRY_ONLY).
+
+    Raises:
+        ContractError: with every problem of every file, warnings included.
+    """
+    collector = Collector()
+    unmatched: list[Problem] = []
+    for file in expand(paths, unmatched):
+        text = read_text(file)
+        if isinstance(text, Problem):
+            collector.fail(text)
+        else:
+            collector.add(Source(file, text))
+    for problem in unmatched:
+        collector.fail(problem)
+    return _contract(collector, mesh)
+
+
+def loads(text: str, *, file: str = "<string>", mesh: MeshConfig | None = None) -> Contract:
+    """Read a contract from a text; ``file`` is the name that problems give.
+
+    Raises:
+        ContractError: with every problem, warnings included.
+    """
+    collector = Collector()
+    collector.add(Source(file, text.removeprefix("\ufeff")))
+    return _contract(collector, mesh)
+
+
+def check(text: str, *, file: str = "<string>") -> list[Problem]:
+    """Everything that is to be said of a text: errors, istiod's warnings and lint.
+
+    Never raises for a bad contract; an empty list means that there is nothing to say.
+    """
+    collector = Collector()
+    collector.add(Source(file, text.removeprefix("\ufeff")))
+    return collector.finish()
+
+
+def verdict(problems: Iterable[Problem]) -> Literal["accepted", "warned", "refused"]:
+    """What Kubernetes and istiod would say; lint does not count."""
+    counted = {p.severity for p in problems if not p.rule.startswith(PREFIX)}
+    if "error" in counted:
+        return "refused"
+    return "warned" if counted else "accepted"
+
+
+def _contract(collector: Collector, mesh: MeshConfig | None) -> Contract:
+    problems = collector.finish()
+    if any(problem.severity == "error" for problem in problems):
+        raise ContractError(problems)
+    resources = collector.resources
+    return Contract(
+        service_entries=tuple(r for r in resources if isinstance(r, ServiceEntry)),
+        workload_entries=tuple(r for r in resources if isinstance(r, WorkloadEntry)),
+        sidecars=tuple(r for r in resources if isinstance(r, Sidecar)),
+        mesh=mesh or MeshConfig(),
+        warnings=tuple(problems),
+        files=tuple(collector.files),
+        other_kinds=MappingProxyType(dict(collector.other_kinds)),
+    )

@@ -1,0 +1,188 @@
+"""The typed resources of a contract, as Istio's API defines them.
+
+Values are kept as the file gives them (case included); defaults are Istio's. Each resource can
+tell the position of any of its values: ``entry.at("spec", "ports", 0, "number")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from pytest_egress.contract.position import Position
+
+__all__ = [
+    "EgressListener",
+    "Endpoint",
+    "Locate",
+    "MeshConfig",
+    "Metadata",
+    "OutboundTrafficPolicy",
+    "PolicyMode",
+    "Port",
+    "ProxyDestination",
+    "Resolution",
+    "Resource",
+    "ServiceEntry",
+    "Sidecar",
+    "SidecarPort",
+    "Workload",
+    "WorkloadEntry",
+]
+
+Resolution = Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]
+PolicyMode = Literal["REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"]
+Locate = Callable[[tuple["str | int", ...]], Position]
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+_NO_PORTS: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Kubernetes object metadata, as far as it changes outbound traffic.
+
+    ``creation_timestamp`` is seconds since the epoch (0 when the file gives none): Istio settles
+    conflicts by age.
+    """
+
+    name: str
+    namespace: str = "default"
+    labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    creation_timestamp: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What every Istio resource has: metadata and positions."""
+
+    metadata: Metadata
+    locate: Locate = field(compare=False, repr=False, kw_only=True)
+
+    def at(self, *path: str | int) -> Position:
+        """The position of the value at ``path``; of the nearest parent where it is absent."""
+        return self.locate(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """``ServiceEntry.spec.ports[]``; ``protocol`` as written, ``target_port`` 0 when absent."""
+
+    number: int
+    name: str
+    protocol: str = ""
+    target_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """``WorkloadEntry.spec``, also used inline as ``ServiceEntry.spec.endpoints[]``."""
+
+    address: str = ""
+    ports: Mapping[str, int] = field(default_factory=lambda: _NO_PORTS)
+    labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    network: str = ""
+    locality: str = ""
+    weight: int = 0
+    service_account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEntry(Resource):
+    """``networking.istio.io`` ServiceEntry.
+
+    ``location`` unset means MESH_EXTERNAL, ``resolution`` unset means NONE. ``workload_selector``
+    is None when absent. ``status_addresses`` are ``status.addresses[]`` as (host, value).
+    """
+
+    hosts: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
+    resolution: Resolution = "NONE"
+    endpoints: tuple[Endpoint, ...] = ()
+    export_to: tuple[str, ...] = ()
+    subject_alt_names: tuple[str, ...] = ()
+    workload_selector: Mapping[str, str] | None = None
+    status_addresses: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadEntry(Resource):
+    """``networking.istio.io`` WorkloadEntry."""
+
+    endpoint: Endpoint = Endpoint()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyDestination:
+    """``outboundTrafficPolicy.egressProxy``."""
+
+    host: str
+    port: int = 0
+    subset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundTrafficPolicy:
+    """``outboundTrafficPolicy`` of a Sidecar or of the mesh; an unset mode is REGISTRY_ONLY."""
+
+    mode: PolicyMode = "REGISTRY_ONLY"
+    egress_proxy: ProxyDestination | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarPort:
+    """``Sidecar.spec.egress[].port``."""
+
+    number: int
+    protocol: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EgressListener:
+    """``Sidecar.spec.egress[]``; ``capture_mode`` is DEFAULT, IPTABLES or NONE."""
+
+    hosts: tuple[str, ...]
+    port: SidecarPort | None = None
+    bind: str = ""
+    capture_mode: Literal["DEFAULT", "IPTABLES", "NONE"] = "DEFAULT"
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar(Resource):
+    """``networking.istio.io`` Sidecar, its outbound half. Selector None: every workload."""
+
+    workload_selector: Mapping[str, str] | None = None
+    egress: tuple[EgressListener, ...] = ()
+    outbound_traffic_policy: OutboundTrafficPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeshConfig:
+    """The part of MeshConfig that decides outbound traffic.
+
+    ``outbound_traffic_policy`` defaults to REGISTRY_ONLY: a contract test wants a closed mesh
+    (Istio's own default is ALLOW_ANY). ``access_log_file`` is only compiled, never opened here.
+    """
+
+    outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy()
+    root_namespace: str = "istio-system"
+    default_service_export_to: tuple[str, ...] = ("*",)
+    access_log_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Who is asking: the pod whose sidecar is configured.
+
+    ``dns_capture`` stands for the proxy metadata ``ISTIO_META_DNS_CAPTURE=true``.
+    """
+
+    namespace: str = "default"
+    labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    dns_capture: bool = False

@@ -1,0 +1,261 @@
+"""The object a test holds: it probes from the pod and returns judged outcomes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_egress.backends.protocol import Backend, Mesh
+from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
+from pytest_egress.errors import ProbeError
+from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH
+from pytest_egress.outcome import Outcome, Resolution
+from pytest_egress.probe import Options, ProbeOptionError, Target
+from pytest_egress.report.explain import declarations, explain
+from pytest_egress.report.nearest import matches
+from pytest_egress.verdict import judge
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["Egress"]
+
+_CONTROL_NAME = "control.pytest-egress.invalid"
+
+
+class Egress:
+    """Probes from a test pod that lives under a contract.
+
+    Every probe method takes a URL and returns an `Outcome`; none of them raises for what the
+    network does. Further keyword arguments are the probe's options (`pytest_egress.Options`):
+    ``headers``, ``body``, ``http_version`` ("1.0", "1.1", "2"), ``host_header``, ``sni`` (""
+    sends none), ``address`` (connect there, no lookup), ``timeout`` (seconds), ``verify``,
+    ``payload``, ``read_first`` and so on. URLs are ``http:// https:// tls:// tcp:// grpc://
+    grpcs://``.
+
+    Args:
+        backend: where the contract is enforced.
+        contract: what is declared, and the mesh's policy.
+        workload: who is asking.
+        timeout: seconds that one probe may take, unless it says otherwise.
+        on_outcome: called with each outcome, for the report of a failing test.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        contract: Contract,
+        workload: Workload | None = None,
+        *,
+        timeout: float = 5.0,
+        on_outcome: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self.backend = backend
+        self.contract = contract
+        self.workload = workload or Workload()
+        self._timeout = timeout
+        self._on_outcome = on_outcome
+        self._session: requests.Session | None = None
+
+    # -- probes ---------------------------------------------------------------------------------
+
+    def get(self, url: str, **options: Any) -> Outcome:
+        """Send a GET."""
+        return self.request("GET", url, **options)
+
+    def head(self, url: str, **options: Any) -> Outcome:
+        """Send a HEAD."""
+        return self.request("HEAD", url, **options)
+
+    def post(self, url: str, **options: Any) -> Outcome:
+        """Send a POST; ``body`` is bytes or text."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Any) -> Outcome:
+        """Send a PUT; ``body`` is bytes or text."""
+        return self.request("PUT", url, **options)
+
+    def delete(self, url: str, **options: Any) -> Outcome:
+        """Send a DELETE."""
+        return self.request("DELETE", url, **options)
+
+    def request(self, method: str, url: str, **options: Any) -> Outcome:
+        """Send one HTTP request; redirects are not followed."""
+        return self.probe(url, method=method, **options)
+
+    def connect(self, url: str, **options: Any) -> Outcome:
+        """Open a raw TCP connection to ``tcp://host:port`` or ``host:port`` and exchange bytes.
+
+        ``payload`` is sent (default: a line that the simulated outside answers with its token);
+        ``read_first=True`` waits for the server's banner before it sends.
+        """
+        return self.probe(url if "://" in url else f"tcp://{url}", **options)
+
+    def tls(self, url: str, **options: Any) -> Outcome:
+        """Make a TLS handshake with ``tls://host[:port]`` or ``host[:port]``, nothing after it."""
+        return self.probe(url if "://" in url else f"tls://{url}", **options)
+
+    def grpc(self, url: str, service: str = "", **options: Any) -> Outcome:
+        """Ask the gRPC health service (``grpc://`` in plain text, ``grpcs://`` over TLS)."""
+        target = url if "://" in url else f"grpc://{url}"
+        return self.probe(target, grpc_service=service, **options)
+
+    def probe(self, url: str, **options: Any) -> Outcome:
+        """Make one attempt to ``url`` and judge it.
+
+        Raises:
+            ProbeError: the URL or an option is wrong.
+            BackendError: the proxy cannot be brought up.
+        """
+        target, settings = self._read(url, options)
+        mesh = self.mesh
+        observation = mesh.probe(target, settings)
+        judgement = judge(observation)
+        evidence = observation.evidence
+        declared = ()
+        if evidence is not None and evidence.cluster not in {"", BLACK_HOLE, PASSTHROUGH}:
+            declared = declarations(
+                mesh.program.origins.get(evidence.cluster, ()), evidence.cluster
+            )
+        outcome = Outcome(
+            str(target),
+            judgement,
+            observation,
+            declared,
+            partial(
+                explain,
+                target,
+                judgement,
+                observation.attempt.stage,
+                evidence,
+                declared,
+                self.contract,
+                self.workload,
+            ),
+        )
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
+        return outcome
+
+    def resolve(self, name: str, family: Literal["A", "AAAA"] = "A") -> Resolution:
+        """Look ``name`` up as the pod's application would, without connecting."""
+        mesh = self.mesh
+        answer = mesh.lookup(name, family, self._timeout)
+        failure = ""
+        if not answer.addresses and answer.rcode not in {"NOERROR", "NXDOMAIN"}:
+            control = mesh.lookup(_CONTROL_NAME, "A", 1.0)
+            if not control.addresses:
+                failure = "the pod's name server does not answer at all"
+        return Resolution(name, answer, failure)
+
+    # -- the pod --------------------------------------------------------------------------------
+
+    @property
+    def mesh(self) -> Mesh:
+        """The proxy that enforces the contract, started on first use."""
+        return self.backend.enforce(self.contract, self.workload)
+
+    @property
+    def session(self) -> requests.Session:
+        """A `requests.Session` whose connections go through the pod's proxy.
+
+        It trusts the simulated outside's CA and takes no proxy from the environment.
+        """
+        if self._session is None:
+            from pytest_egress.capture.session import pod_session
+
+            self._session = pod_session(lambda: self.mesh)
+        return self._session
+
+    @property
+    def policy(self) -> str:
+        """The mesh's outbound traffic policy: REGISTRY_ONLY or ALLOW_ANY."""
+        return self.contract.mesh.outbound_traffic_policy.mode
+
+    def close(self) -> None:
+        """Close the session's connections; the proxy belongs to the backend."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    # -- variations -----------------------------------------------------------------------------
+
+    def without(self, *hosts: str) -> Egress:
+        """The same pod under the contract less every entry that declares one of ``hosts``.
+
+        Raises:
+            ProbeError: no entry declares one of them.
+        """
+        entries = self.contract.service_entries
+        for host in hosts:
+            if not any(matches(pattern, host) for entry in entries for pattern in entry.hosts):
+                declared = sorted({name for entry in entries for name in entry.hosts})
+                raise ProbeError(
+                    f"without({host!r}): no entry declares it; declared are {', '.join(declared)}"
+                )
+        kept = tuple(
+            entry
+            for entry in entries
+            if not any(matches(pattern, host) for host in hosts for pattern in entry.hosts)
+        )
+        return self._with(contract=dataclasses.replace(self.contract, service_entries=kept))
+
+    def as_workload(
+        self, namespace: str = "default", labels: Mapping[str, str] | None = None
+    ) -> Egress:
+        """The same contract seen by another workload."""
+        return self._with(workload=Workload(namespace, labels or {}))
+
+    def with_policy(self, mode: Literal["REGISTRY_ONLY", "ALLOW_ANY"]) -> Egress:
+        """The same contract in a mesh with another outbound traffic policy."""
+        mesh = dataclasses.replace(
+            self.contract.mesh, outbound_traffic_policy=OutboundTrafficPolicy(mode)
+        )
+        return self._with(contract=dataclasses.replace(self.contract, mesh=mesh))
+
+    def __repr__(self) -> str:
+        entries = len(self.contract.service_entries)
+        return (
+            f"<Egress {self.backend.name}: {entries} ServiceEntries, {self.policy}, "
+            f"from namespace {self.workload.namespace}>"
+        )
+
+    def _with(
+        self, *, contract: Contract | None = None, workload: Workload | None = None
+    ) -> Egress:
+        return Egress(
+            self.backend,
+            contract or self.contract,
+            workload or self.workload,
+            timeout=self._timeout,
+            on_outcome=self._on_outcome,
+        )
+
+    def _read(self, url: str, options: dict[str, Any]) -> tuple[Target, Options]:
+        values = {"timeout": self._timeout, **options}
+        headers = values.get("headers")
+        if isinstance(headers, Mapping):
+            values["headers"] = tuple(headers.items())
+        elif isinstance(headers, Iterable):
+            values["headers"] = tuple(headers)
+        for name in ("body", "payload"):
+            if isinstance(values.get(name), str):
+                values[name] = values[name].encode()
+        known = {item.name for item in dataclasses.fields(Options)}
+        for name in values:
+            if name not in known:
+                raise ProbeError(f"unknown probe option {name!r}{_spelling(name, known)}")
+        try:
+            return Target.parse(url), Options(**values)
+        except ProbeOptionError as error:
+            raise ProbeError(str(error)) from None
+
+
+def _spelling(name: str, known: set[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else f"; expected one of {sorted(known)}"

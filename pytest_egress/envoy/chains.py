@@ -1,0 +1,142 @@
+"""Filter chains of outbound listeners: what they match and where they lead."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_egress.envoy.forward_proxy import sni_forward_proxy
+from pytest_egress.envoy.names import WILDCARD_ADDRESS, cluster_name, is_ip, parse_prefix
+from pytest_egress.envoy.protocols import TLS, Protocol
+from pytest_egress.envoy.services import Service, ServicePort
+
+__all__ = ["PLAINTEXT_HTTP", "Chain", "HttpRoutes", "tcp_chain", "tcp_proxy"]
+
+# What http_inspector reports; HTTP/1.0 is not among them unless PILOT_HTTP10 is set.
+PLAINTEXT_HTTP = ["http/1.1", "h2c"]
+_TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_MONGO_PROXY = "type.googleapis.com/envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRoutes:
+    """An HTTP connection manager to be: its route configuration and the service that asked first.
+
+    Only the first service's protocol and host shape the manager; later ones share it.
+    """
+
+    name: str
+    protocol: Protocol
+    service: Service
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """A filter chain: its match, and network filters or an HTTP connection manager.
+
+    Attributes:
+        server_names: of the TLS handshake; empty matches any.
+        cidrs: destination ranges; empty matches any.
+        plaintext_http: match what http_inspector takes for HTTP.
+        filters: the network filters of a TCP chain.
+        routes: of an HTTP chain, else None.
+    """
+
+    server_names: tuple[str, ...] = ()
+    cidrs: tuple[str, ...] = ()
+    plaintext_http: bool = False
+    filters: tuple[dict[str, Any], ...] = ()
+    routes: HttpRoutes | None = None
+
+    @property
+    def matches_all(self) -> bool:
+        """Whether nothing is asked of a connection; such a chain becomes the default chain."""
+        any_name = not self.server_names or "*" in self.server_names
+        return any_name and not self.plaintext_http and not self.cidrs
+
+    @property
+    def conflict_key(self) -> Hashable:
+        """Two chains of one listener with equal keys match the same; the later one is dropped."""
+        names = frozenset(name for name in self.server_names if name != "*")
+        return (self.plaintext_http, names, frozenset(_masked(self.cidrs)))
+
+    def match(self) -> dict[str, Any]:
+        """The ``FilterChainMatch``."""
+        match: dict[str, Any] = {}
+        if self.plaintext_http:
+            match["transport_protocol"] = "raw_buffer"
+            match["application_protocols"] = PLAINTEXT_HTTP
+        if self.server_names and "*" not in self.server_names:
+            match["server_names"] = sorted(self.server_names)
+        ranges = [
+            {"address_prefix": address, "prefix_len": int(length)}
+            for address, _, length in (_canonical(cidr).partition("/") for cidr in self.cidrs)
+            if address != WILDCARD_ADDRESS
+        ]
+        if ranges:
+            match["prefix_ranges"] = ranges
+        return match
+
+
+def tcp_chain(service: Service, port: ServicePort, bind: str, cidrs: tuple[str, ...]) -> Chain:
+    """The chain to a service on a TCP, TLS or sniffed listener port.
+
+    ``port`` is the listener's: the service's own or the one of a Sidecar's egress listener. The
+    server name is matched only where nothing else tells services apart: on the wildcard
+    address, on a CIDR and for a DYNAMIC_DNS wildcard. With an address of its own the service
+    takes any name, or none.
+    """
+    # A service with one port is meant whatever port the Sidecar listens on.
+    number = service.ports[0].number if len(service.ports) == 1 else port.number
+    name = cluster_name(service.host, number)
+    filters = _network_filters(service, port, name)
+    if port.protocol not in TLS:
+        return Chain(cidrs=cidrs, filters=filters)
+    unaddressed = service.address == WILDCARD_ADDRESS and bind == WILDCARD_ADDRESS
+    if cidrs or "/" in service.address or unaddressed or service.dynamic_wildcard:
+        return Chain((service.host,), cidrs, filters=filters)
+    return Chain(cidrs=cidrs, filters=filters)
+
+
+def tcp_proxy(cluster: str) -> dict[str, Any]:
+    """The terminal filter that forwards bytes to ``cluster``."""
+    return {
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {"@type": _TCP_PROXY, "stat_prefix": cluster, "cluster": cluster},
+    }
+
+
+def _network_filters(
+    service: Service, port: ServicePort, cluster: str
+) -> tuple[dict[str, Any], ...]:
+    proxy = tcp_proxy(cluster)
+    filters: tuple[dict[str, Any], ...] = (proxy,)
+    if port.protocol == "Mongo":
+        mongo = {
+            "name": "envoy.filters.network.mongo_proxy",
+            "typed_config": {"@type": _MONGO_PROXY, "stat_prefix": cluster},
+        }
+        filters = (mongo, proxy)
+    if service.dynamic_wildcard:
+        filters = (sni_forward_proxy(service.host, port.number), *filters)
+    return filters
+
+
+def _canonical(cidr: str) -> str:
+    """The range as Envoy gets it: host bits kept, address in its shortest form."""
+    prefix = parse_prefix(cidr)
+    return str(prefix) if prefix is not None else f"{cidr}/{128 if ':' in cidr else 32}"
+
+
+def _masked(cidrs: tuple[str, ...]) -> set[str]:
+    """The ranges that tell chains apart; one that starts at 0.0.0.0 matches everything."""
+    masked = set()
+    for cidr in cidrs:
+        prefix = parse_prefix(cidr)
+        if prefix is None:
+            if is_ip(cidr):
+                masked.add(cidr)
+        elif str(prefix.ip) != WILDCARD_ADDRESS:
+            masked.add(str(prefix.network))
+    return masked

@@ -1,0 +1,313 @@
+"""From istiod's configuration to a bootstrap that a stock Envoy runs on one machine.
+
+The program is istiod's: listeners, routes and clusters keep their names and matches. What
+changes is only what ties it to a pod and a control plane:
+
+- ``virtualOutbound`` listens on a Unix socket and learns the original destination from a PROXY
+  header, in place of an iptables redirect; no listener binds a port;
+- routes and endpoints are inlined, since there is no xDS server;
+- each listener and each HTTP connection manager reports to the witness (access log);
+- when the outside is simulated, every upstream address is replaced by the place on loopback that
+  stands for it, and every upstream socket is bound to 127.0.0.1, from where the kernel lets
+  nothing leave the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_egress.envoy.instruments import (
+    CONTROL_CLUSTER,
+    WITNESS_CLUSTER,
+    access_log,
+    control_listener,
+    dynamic_port,
+    original_destination,
+)
+from pytest_egress.envoy.program import Program
+
+__all__ = ["Places", "Sockets", "embed"]
+
+Json = dict[str, Any]
+
+_TYPE = "type.googleapis.com/envoy."
+_HCM = _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_TCP_PROXY = _TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_SNI_DFP = _TYPE + "extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig"
+_HTTP_DFP = _TYPE + "extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig"
+# What pilot-agent's bootstrap sets (pkg/bootstrap/config.go, extractRuntimeFlags).
+_RUNTIME = {
+    "re2.max_program_size.error_level": 32768,
+    "envoy.reloadable_features.http_reject_path_with_fragment": False,
+}
+
+
+class Places(Protocol):
+    """What the embedding asks of the simulated outside; see `pytest_egress.upstream.Outside`."""
+
+    @property
+    def proxy_dns(self) -> tuple[str, int]:
+        """The name server that answers with places on loopback."""
+        ...
+
+    def port_for(self, port: int) -> int:
+        """The loopback port that stands for ``port`` on every place."""
+        ...
+
+    def locate(self, address: str, port: int, *, dedicated: bool = False) -> tuple[str, int]:
+        """The place that stands for a simulated address and port."""
+        ...
+
+    def original_port(self, override: int = 0) -> int:
+        """The loopback port of places for original destinations."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """The Unix sockets of one proxy, all in its private directory, and the control's upstream."""
+
+    mesh: Path
+    admin: Path
+    witness: Path
+    control: tuple[str, int]
+
+
+def embed(program: Program, sockets: Sockets, places: Places | None) -> Json:
+    """Return the bootstrap (as JSON) that runs ``program``.
+
+    Args:
+        program: what istiod would push.
+        sockets: where this proxy listens and reports.
+        places: the simulated outside; None asks the real one (``--egress-live``).
+    """
+    assignments = {item["cluster_name"]: item for item in program.endpoints}
+    rewriter = _Rewriter(program, places)
+    bootstrap: Json = {
+        "node": {"id": "pytest-egress", "cluster": "pytest-egress"},
+        "admin": {"address": {"pipe": {"path": str(sockets.admin), "mode": 0o600}}},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
+        # Statistics would double the start time and the memory of a large contract.
+        "stats_config": {"stats_matcher": {"reject_all": True}},
+        "static_resources": {
+            "listeners": [
+                *(rewriter.listener(item, sockets.mesh) for item in program.listeners),
+                control_listener(),
+            ],
+            "clusters": [
+                *(_cluster(item, assignments, places) for item in program.clusters),
+                _plain_cluster(CONTROL_CLUSTER, _socket_address(*sockets.control)),
+                _plain_cluster(WITNESS_CLUSTER, {"pipe": {"path": str(sockets.witness)}}),
+            ],
+        },
+    }
+    if places is not None:
+        bootstrap["typed_dns_resolver_config"] = _resolver(places)
+        bootstrap["cluster_manager"] = {
+            "upstream_bind_config": {"source_address": {"address": "127.0.0.1", "port_value": 0}}
+        }
+    return bootstrap
+
+
+def _socket_address(address: str, port: int) -> Json:
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def _plain_cluster(name: str, address: Json) -> Json:
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+
+
+def _resolver(places: Places) -> Json:
+    address, port = places.proxy_dns
+    return {
+        "name": "envoy.network.dns_resolver.cares",
+        "typed_config": {
+            "@type": _TYPE + "extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+            "resolvers": [_socket_address(address, port)],
+            # A name server on loopback answers at once or, when it is told to, never.
+            "query_timeout_seconds": 1,
+            "query_tries": 2,
+            "dns_resolver_options": {"no_default_search_domain": True},
+            "udp_max_queries": 100,
+        },
+    }
+
+
+def _cluster(cluster: Json, assignments: Mapping[str, Json], places: Places | None) -> Json:
+    """Inline the endpoints of a cluster and point it at the simulated outside."""
+    result = dict(cluster)
+    kind = result.get("type")
+    if kind == "EDS":
+        result.pop("eds_cluster_config", None)
+        result["type"] = "STATIC"
+        result["load_assignment"] = assignments.get(
+            result["name"], {"cluster_name": result["name"]}
+        )
+    if places is None:
+        return result
+    # One resolver for the whole process: thousands of clusters would each open their own.
+    result.pop("typed_dns_resolver_config", None)
+    if "load_assignment" in result:
+        result["load_assignment"] = _assignment(result["load_assignment"], places)
+    override = result.get("original_dst_lb_config", {}).get("upstream_port_override")
+    if override:
+        result["original_dst_lb_config"] = {
+            "upstream_port_override": places.original_port(override)
+        }
+    if "cluster_type" in result:
+        result["cluster_type"] = _with_resolver(result["cluster_type"], places)
+    return result
+
+
+def _assignment(assignment: Json, places: Places) -> Json:
+    """A load assignment whose addresses are places; names stay names."""
+
+    def endpoint(item: Json) -> Json:
+        address = item["endpoint"]["address"].get("socket_address")
+        if address is None:
+            return item
+        name, port = address["address"], address["port_value"]
+        place = (
+            places.locate(name, port, dedicated=True)
+            if _is_address(name)
+            else (name, places.port_for(port))
+        )
+        return {**item, "endpoint": {**item["endpoint"], "address": _socket_address(*place)}}
+
+    return {
+        **assignment,
+        "endpoints": [
+            {**group, "lb_endpoints": [endpoint(item) for item in group.get("lb_endpoints", ())]}
+            for group in assignment.get("endpoints", ())
+        ],
+    }
+
+
+def _is_address(text: str) -> bool:
+    return ":" in text or text.replace(".", "").isdigit()
+
+
+def _with_resolver(value: Any, places: Places) -> Any:
+    """Give each DNS cache of a dynamic forward proxy the resolver of the simulated outside."""
+    if isinstance(value, dict):
+        result = {key: _with_resolver(item, places) for key, item in value.items()}
+        if "dns_cache_config" in result:
+            result["dns_cache_config"]["typed_dns_resolver_config"] = _resolver(places)
+        return result
+    if isinstance(value, list):
+        return [_with_resolver(item, places) for item in value]
+    return value
+
+
+class _Rewriter:
+    """Rewrites the listeners of one program."""
+
+    def __init__(self, program: Program, places: Places | None) -> None:
+        self._routes = {route["name"]: route for route in program.routes}
+        self._original = {c["name"] for c in program.clusters if c.get("type") == "ORIGINAL_DST"}
+        declared = {
+            int(cluster["name"].split("|")[1])
+            for cluster in program.clusters
+            if cluster["name"].startswith("outbound|")
+        }
+        self._dial_ports = (
+            {} if places is None else {port: places.port_for(port) for port in {80, *declared}}
+        )
+        self._places = places
+
+    def listener(self, listener: Json, mesh: Path) -> Json:
+        """One listener, reporting to the witness and bound to no port."""
+        name = listener["name"]
+        result = {
+            **listener,
+            "access_log": [access_log("connection", name)],
+            "filter_chains": [self._chain(name, c) for c in listener.get("filter_chains", ())],
+        }
+        if "default_filter_chain" in listener:
+            result["default_filter_chain"] = self._chain(name, listener["default_filter_chain"])
+        if name == "virtualOutbound":
+            result["address"] = {"pipe": {"path": str(mesh), "mode": 0o600}}
+            result["listener_filters"] = [
+                {
+                    "name": "envoy.filters.listener.proxy_protocol",
+                    "typed_config": {
+                        "@type": _TYPE
+                        + "extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+                    },
+                },
+                *listener.get("listener_filters", ()),
+            ]
+        else:
+            # An address that a pod would really bind (Sidecar captureMode NONE) is reached by
+            # its destination as well: nothing here listens on a port.
+            result["bind_to_port"] = False
+        return result
+
+    def _chain(self, listener: str, chain: Json) -> Json:
+        filters = []
+        for item in chain["filters"]:
+            config = item["typed_config"]
+            kind = config["@type"]
+            if kind == _HCM:
+                config = self._hcm(listener, config)
+            elif kind == _TCP_PROXY and config.get("access_log"):
+                config = {key: value for key, value in config.items() if key != "access_log"}
+            elif kind == _SNI_DFP and self._places is not None:
+                config = _with_resolver(config, self._places)
+                config["port_value"] = self._places.port_for(config["port_value"])
+            filters.append({**item, "typed_config": config})
+        if self._places is not None and any(
+            name in self._original for item in filters for name in _clusters_of(item)
+        ):
+            filters.insert(0, original_destination(self._places.original_port()))
+        return {**chain, "filters": filters}
+
+    def _hcm(self, listener: str, config: Json) -> Json:
+        result = dict(config)
+        rds = result.pop("rds", None)
+        if rds is not None:
+            name = rds["route_config_name"]
+            result["route_config"] = self._routes.get(name, {"name": name})
+        route_config = result["route_config"]["name"]
+        result["access_log"] = [access_log("http", listener, route_config)]
+        if self._places is not None:
+            filters = []
+            for item in result["http_filters"]:
+                if item.get("typed_config", {}).get("@type") == _HTTP_DFP:
+                    filters.extend(dynamic_port(self._dial_ports))
+                    dynamic = _with_resolver(item, self._places)
+                    dynamic["typed_config"]["allow_dynamic_host_from_filter_state"] = True
+                    filters.append(dynamic)
+                else:
+                    filters.append(item)
+            result["http_filters"] = filters
+        return result
+
+
+def _clusters_of(filter_: Json) -> Iterator[str]:
+    """Name the clusters that a network filter can send traffic to."""
+    config = filter_["typed_config"]
+    if config["@type"] == _TCP_PROXY:
+        if "cluster" in config:
+            yield config["cluster"]
+        for weighted in config.get("weighted_clusters", {}).get("clusters", ()):
+            yield weighted["name"]
+    elif config["@type"] == _HCM:
+        for host in config["route_config"].get("virtual_hosts", ()):
+            for route in host.get("routes", ()):
+                action = route.get("route", {})
+                if "cluster" in action:
+                    yield action["cluster"]
+                for weighted in action.get("weighted_clusters", {}).get("clusters", ()):
+                    yield weighted["name"]

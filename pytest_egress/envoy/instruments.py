@@ -1,0 +1,181 @@
+"""What is added to istiod's configuration so that one machine can run it and see what it did.
+
+Nothing here decides a verdict: these parts lead connections to the simulated outside, pass the
+positive control through, and report each connection to the witness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = [
+    "CONTROL_ADDRESS",
+    "CONTROL_CLUSTER",
+    "WITNESS_CLUSTER",
+    "access_log",
+    "control_listener",
+    "dynamic_port",
+    "original_destination",
+]
+
+Json = dict[str, Any]
+
+#: Where the positive control is sent. Loopback is never captured in a mesh (istio-iptables lets it
+#: through), so no contract can claim it.
+CONTROL_ADDRESS = ("127.255.255.254", 9)
+CONTROL_CLUSTER = "pytest_egress_control"
+WITNESS_CLUSTER = "pytest_egress_witness"
+
+_TYPE = "type.googleapis.com/envoy."
+_TCP_PROXY = _TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"
+
+
+def original_destination(port: int) -> Json:
+    """Send ORIGINAL_DST clusters to the place that the dialler wrote as the source address.
+
+    The dialler knows which place stands for the original destination and writes its address into
+    the PROXY header's source; its source port only has to be unique.
+    """
+    return {
+        "name": "envoy.filters.network.set_filter_state",
+        "typed_config": {
+            "@type": _TYPE + "extensions.filters.network.set_filter_state.v3.Config",
+            "on_new_connection": [
+                {
+                    "object_key": "envoy.network.transport_socket.original_dst_address",
+                    "format_string": {
+                        "text_format_source": {
+                            "inline_string": f"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%:{port}"
+                        }
+                    },
+                }
+            ],
+        },
+    }
+
+
+def dynamic_port(ports: Mapping[int, int]) -> list[Json]:
+    """Filters that let HTTP through a dynamic forward proxy dial a place.
+
+    Such a cluster dials the port of the Host header (80 when it has none), whichever listener the
+    request came in on. The port that stands for it on loopback is put into the filter state that
+    Envoy looks at first; the request itself stays as it was.
+    """
+    table = ", ".join(f'["{port}"]="{place}"' for port, place in sorted(ports.items()))
+    host, port = "x-pytest-egress-host", "x-pytest-egress-port"
+    script = f"""
+local ports = {{{table}}}
+function envoy_on_request(handle)
+  local authority = handle:headers():get(":authority") or ""
+  local host, port = authority:match("^(.*):(%d+)$")
+  handle:headers():replace("{host}", host or authority)
+  handle:headers():replace("{port}", ports[port or "80"] or ports["80"])
+end"""
+    http = _TYPE + "extensions.filters.http."
+
+    def state(key: str, header: str) -> Json:
+        text = {"inline_string": f"%REQ({header})%"}
+        return {"object_key": key, "format_string": {"text_format_source": text}}
+
+    return [
+        {
+            "name": "envoy.filters.http.lua",
+            "typed_config": {
+                "@type": http + "lua.v3.Lua",
+                "default_source_code": {"inline_string": script},
+            },
+        },
+        {
+            "name": "envoy.filters.http.set_filter_state",
+            "typed_config": {
+                "@type": http + "set_filter_state.v3.Config",
+                "on_request_headers": [
+                    state("envoy.upstream.dynamic_host", host),
+                    state("envoy.upstream.dynamic_port", port),
+                ],
+            },
+        },
+        {
+            "name": "envoy.filters.http.header_mutation",
+            "typed_config": {
+                "@type": http + "header_mutation.v3.HeaderMutation",
+                "mutations": {"request_mutations": [{"remove": host}, {"remove": port}]},
+            },
+        },
+    ]
+
+
+def control_listener() -> Json:
+    """A listener that passes everything to the control's upstream, whatever the contract says."""
+    return {
+        "name": CONTROL_CLUSTER,
+        "address": {
+            "socket_address": {"address": CONTROL_ADDRESS[0], "port_value": CONTROL_ADDRESS[1]}
+        },
+        "bind_to_port": False,
+        "access_log": [access_log("connection", CONTROL_CLUSTER)],
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.tcp_proxy",
+                        "typed_config": {
+                            "@type": _TCP_PROXY,
+                            "stat_prefix": CONTROL_CLUSTER,
+                            "cluster": CONTROL_CLUSTER,
+                        },
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def access_log(kind: str, listener: str, route_config: str = "") -> Json:
+    """An access logger that sends each record to the witness as it is made.
+
+    Args:
+        kind: ``http`` or ``connection``, see `pytest_egress.evidence.Evidence`.
+        listener: name of the listener it stands on; Envoy has no operator for it.
+        route_config: name of the route configuration, for ``http``.
+    """
+    record = {
+        "kind": kind,
+        "listener": listener,
+        "source": "%DOWNSTREAM_REMOTE_ADDRESS%",
+        "destination": "%DOWNSTREAM_LOCAL_ADDRESS%",
+        "filter_chain": "%FILTER_CHAIN_NAME%",
+        "cluster": "%UPSTREAM_CLUSTER_RAW%",
+        "upstream_host": "%UPSTREAM_HOST%",
+        "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
+        "response_flags": "%RESPONSE_FLAGS%",
+        "response_code": "%RESPONSE_CODE%",
+        "response_code_details": "%RESPONSE_CODE_DETAILS%",
+        "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
+        "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+        "requested_server_name": "%REQUESTED_SERVER_NAME%",
+        "bytes_received": "%BYTES_RECEIVED%",
+        "bytes_sent": "%BYTES_SENT%",
+    }
+    if kind == "http":
+        record |= {
+            "route_config": route_config,
+            "route": "%ROUTE_NAME%",
+            "authority": "%REQ(:AUTHORITY)%",
+            "method": "%REQ(:METHOD)%",
+            "path": "%REQ(:PATH)%",
+            "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        }
+    return {
+        "name": "envoy.access_loggers.fluentd",
+        "typed_config": {
+            "@type": _TYPE + "extensions.access_loggers.fluentd.v3.FluentdAccessLogConfig",
+            "cluster": WITNESS_CLUSTER,
+            "tag": "egress",
+            "stat_prefix": "egress",
+            "buffer_flush_interval": "1s",
+            "buffer_size_bytes": 1,
+            "record": record,
+        },
+    }

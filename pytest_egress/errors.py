@@ -1,0 +1,70 @@
+"""The error tree of pytest-egress.
+
+    EgressError
+    ├── ContractError       the contract cannot be used; every problem of every file at once
+    ├── BackendError        the proxy or the simulated outside cannot be brought up, or was lost
+    ├── ProbeError          a probe was asked for something that no probe can do
+    └── InconclusiveError   a verdict was read although there is no proof either way
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_egress.contract.position import Problem
+
+__all__ = ["BackendError", "ContractError", "EgressError", "InconclusiveError", "ProbeError"]
+
+
+class EgressError(Exception):
+    """Base of every error that pytest-egress raises on purpose."""
+
+
+class ContractError(EgressError):
+    """A contract cannot be used.
+
+    Attributes:
+        problems: every problem that was found, errors and warnings, in file order.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class BackendError(EgressError):
+    """A backend cannot enforce the contract.
+
+    Attributes:
+        tried: what was attempted.
+        output: the tail of the program's own output, possibly empty.
+        next_step: what the reader can do about it, possibly empty.
+    """
+
+    def __init__(self, tried: str, output: str = "", next_step: str = "") -> None:
+        self.tried = tried
+        self.output = output
+        self.next_step = next_step
+        super().__init__(tried, output, next_step)
+
+    def __str__(self) -> str:
+        lines = [self.tried]
+        if self.output:
+            lines.extend(f"  | {line}" for line in self.output.rstrip().splitlines())
+        if self.next_step:
+            lines.append(f"next step: {self.next_step}")
+        return "\n".join(lines)
+
+
+class ProbeError(EgressError):
+    """A probe was asked for something that no probe can do (a bad URL, an unknown option)."""
+
+
+class InconclusiveError(EgressError):
+    """A verdict was read from an outcome that has no proof either way."""

@@ -1,0 +1,105 @@
+"""What the proxy and the outside say of one connection, as values.
+
+The field names follow Envoy's access log operators; see section "Access logging" of its manual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["BLACK_HOLE", "PASSTHROUGH", "Evidence", "UpstreamProof"]
+
+BLACK_HOLE = "BlackHoleCluster"
+PASSTHROUGH = "PassthroughCluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One access-log record of the proxy; empty strings stand for Envoy's ``-``.
+
+    Attributes:
+        kind: ``http`` for a request, ``connection`` for a connection (TCP and TLS, and every
+            connection that ended before it became a request).
+        source: the downstream address, unique per probe.
+        destination: the original destination, ``ip:port``.
+        listener: name of the listener that took the connection.
+        route_config: name of its route configuration (RDS), for HTTP.
+        response_flags: Envoy's RESPONSE_FLAGS as a set (their order means nothing).
+        upstream_local_address: the address from which Envoy dialled the upstream.
+    """
+
+    kind: str
+    source: str
+    destination: str
+    listener: str
+    filter_chain: str = ""
+    route_config: str = ""
+    route: str = ""
+    cluster: str = ""
+    upstream_host: str = ""
+    upstream_local_address: str = ""
+    response_code: int = 0
+    response_flags: frozenset[str] = frozenset()
+    response_code_details: str = ""
+    connection_termination_details: str = ""
+    upstream_transport_failure_reason: str = ""
+    requested_server_name: str = ""
+    authority: str = ""
+    method: str = ""
+    path: str = ""
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    attempts: int = 0
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Evidence:
+        """Build from a logged record: the field names above, ``None`` where Envoy had nothing."""
+        values: dict[str, Any] = {
+            name: record[name] for name in cls.__dataclass_fields__ if record.get(name) is not None
+        }
+        for name in ("response_code", "bytes_received", "bytes_sent", "attempts"):
+            values[name] = int(values.get(name) or 0)
+        flags = str(values.get("response_flags", "-"))
+        values["response_flags"] = frozenset(flags.split(",")) - {"-", ""}
+        return cls(**values)
+
+    def __str__(self) -> str:
+        """One line in the order of Istio's default log format, as a person would read it."""
+        flags = ",".join(sorted(self.response_flags)) or "-"
+        request = f'"{self.method} {self.path}" ' if self.kind == "http" else ""
+        parts = [
+            f"{request}{self.response_code} {flags}",
+            self.response_code_details
+            or self.connection_termination_details
+            or self.upstream_transport_failure_reason
+            or "-",
+            f"authority={self.authority or '-'}",
+            f"sni={self.requested_server_name or '-'}",
+            f"dst={self.destination}",
+            f"upstream={self.upstream_host or '-'}",
+            f"cluster={self.cluster or '-'}",
+            f"route={self.route or '-'}",
+            f"listener={self.listener}",
+            f"chain={self.filter_chain or '-'}",
+        ]
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamProof:
+    """What the simulated outside knows of the connection that the proxy opened to it.
+
+    Attributes:
+        host: the name behind the place that was dialled, empty when several share it.
+        address: the simulated address, empty when the place is shared.
+        port: the simulated port.
+        forwarded: whether a server of the user's stood behind it (``to=``).
+    """
+
+    host: str = ""
+    address: str = ""
+    port: int = 0
+    forwarded: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)

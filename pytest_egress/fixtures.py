@@ -1,0 +1,83 @@
+"""The fixtures. Each of them can be overridden at any scope; none is autouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_egress.settings import lookup
+from pytest_egress.stash import OUTCOMES
+
+if TYPE_CHECKING:
+    from pytest_egress.backends.protocol import Backend
+    from pytest_egress.egress import Egress
+    from pytest_egress.upstream import Upstreams
+
+__all__ = ["egress", "egress_backend", "egress_contract", "egress_upstreams"]
+
+
+@pytest.fixture(scope="session")
+def egress_backend(pytestconfig: pytest.Config) -> Iterator[Backend]:
+    """The backend that enforces contracts, shared by the whole run (each xdist worker has one)."""
+    from pytest_egress.backends.local import LocalBackend
+
+    backend = LocalBackend(
+        envoy=lookup(pytestconfig, "envoy")[0], live=lookup(pytestconfig, "live")[0]
+    )
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def egress_contract(request: pytest.FixtureRequest) -> Any:
+    """The contract of the test: a `Contract`.
+
+    Override it, at any scope, with a fixture that returns a path, a list of paths, YAML text or a
+    `Contract`.
+    """
+    from pytest_egress.loading import loader
+
+    return loader(request.config).for_item(request.node)
+
+
+@pytest.fixture
+def egress_upstreams(egress_backend: Backend) -> Iterator[Upstreams]:
+    """The simulated outside, to script: ``egress_upstreams["api.weather.com"].respond(503)``.
+
+    What a test scripts is gone when it ends. Override it to script at a wider scope.
+    """
+    with egress_backend.upstreams() as upstreams:
+        yield upstreams
+
+
+@pytest.fixture
+def egress(
+    request: pytest.FixtureRequest,
+    egress_backend: Backend,
+    egress_contract: Any,
+    egress_upstreams: Upstreams,
+) -> Iterator[Egress]:
+    """A test pod that lives under the contract: ``egress.get("https://api.weather.com")``."""
+    from pytest_egress.egress import Egress
+    from pytest_egress.errors import BackendError
+    from pytest_egress.loading import loader
+
+    config, item = request.config, request.node
+    contracts = loader(config)
+    contract = contracts.read(egress_contract, item.path.parent)
+    item.stash[OUTCOMES] = outcomes = []
+    pod = Egress(
+        egress_backend,
+        contracts.with_policy(contract, item),
+        contracts.workload(item),
+        timeout=lookup(config, "timeout")[0],
+        on_outcome=outcomes.append,
+    )
+    try:
+        _ = pod.mesh
+    except BackendError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield pod
+    pod.close()

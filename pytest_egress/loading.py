@@ -1,0 +1,178 @@
+"""From settings, markers and fixture values to contracts and workloads, each read once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_egress.contract import Contract, load, loads
+from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
+from pytest_egress.errors import ContractError
+from pytest_egress.settings import base_directory, lookup
+from pytest_egress.stash import LOADER
+
+__all__ = ["Loader", "loader"]
+
+
+def loader(config: pytest.Config) -> Loader:
+    """The loader of this run."""
+    if LOADER not in config.stash:
+        config.stash[LOADER] = Loader(config)
+    return config.stash[LOADER]
+
+
+class Loader:
+    """Reads contracts and keeps them: tests that name the same sources share one object."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._contracts: dict[tuple[str, ...], Contract] = {}
+
+    def for_run(self) -> Contract:
+        """The contract of the command line, the environment or the ini file.
+
+        Raises:
+            pytest.UsageError: it cannot be used; the message has every problem.
+        """
+        return self._from_settings(None)
+
+    def for_item(self, item: pytest.Item) -> Contract:
+        """The contract of one test: its nearest marker counts too.
+
+        Raises:
+            pytest.UsageError: it cannot be used; the message has every problem.
+        """
+        return self._from_settings(item)
+
+    def read(self, value: Any, base: Path) -> Contract:
+        """Read what an overridden ``egress_contract`` fixture returned.
+
+        Args:
+            value: a `Contract`, a path, YAML text, or a list of paths and texts.
+            base: where relative paths start.
+
+        Raises:
+            pytest.UsageError: it cannot be used; the message has every problem.
+        """
+        if isinstance(value, Contract):
+            return value
+        sources = [value] if isinstance(value, str | Path) else list(value)
+        return self._read([str(source) for source in sources], base)
+
+    def with_policy(self, contract: Contract, item: pytest.Item) -> Contract:
+        """Apply the policy setting of a test.
+
+        Raises:
+            pytest.UsageError: the marker's argument is no policy.
+        """
+        mode, source = lookup(self._config, "policy", item)
+        if source == "marker":
+            mode = _policy(item, mode)
+        if mode == contract.mesh.outbound_traffic_policy.mode:
+            return contract
+        mesh = dataclasses.replace(
+            contract.mesh, outbound_traffic_policy=OutboundTrafficPolicy(mode)
+        )
+        return dataclasses.replace(contract, mesh=mesh)
+
+    def workload(self, item: pytest.Item) -> Workload:
+        """The workload that asks in a test.
+
+        Raises:
+            pytest.UsageError: the marker's arguments are wrong.
+        """
+        value, source = lookup(self._config, "workload", item)
+        if source == "marker":
+            value = _workload(item, value)
+        namespace, labels = value
+        return Workload(namespace, labels)
+
+    def _from_settings(self, item: pytest.Item | None) -> Contract:
+        value, source = lookup(self._config, "contract", item)
+        base = base_directory(self._config, source)
+        if source == "marker":
+            mark: pytest.Mark = value
+            if not mark.args or mark.kwargs or not all(isinstance(a, str | Path) for a in mark.args):
+                raise pytest.UsageError(
+                    f"{_name(item)}: egress_contract: expected paths, globs or YAML text"
+                )
+            value = [str(argument) for argument in mark.args]
+            if item is not None:
+                base = item.path.parent
+        if not value:
+            raise pytest.UsageError(
+                "there is no contract: name the Istio YAML with egress_contract in the ini file, "
+                "--egress-contract, PYTEST_EGRESS_CONTRACT or @pytest.mark.egress_contract, or "
+                "override the egress_contract fixture"
+            )
+        return self._read(value, base)
+
+    def _read(self, sources: list[str], base: Path) -> Contract:
+        key = (str(base), *sources)
+        if key not in self._contracts:
+            try:
+                contract = _load(sources, base)
+            except ContractError as error:
+                raise pytest.UsageError(f"the egress contract cannot be used\n{error}") from None
+            if not contract.service_entries:
+                others = ", ".join(f"{n} {kind}" for kind, n in contract.other_kinds.items())
+                raise pytest.UsageError(
+                    f"the egress contract {', '.join(sources)} holds no ServiceEntry"
+                    f"{f' ({others} left alone)' if others else ''}: with nothing declared, "
+                    "everything is blocked and a test of that proves nothing"
+                )
+            self._contracts[key] = contract
+        return self._contracts[key]
+
+
+def _load(sources: list[str], base: Path) -> Contract:
+    texts = [source for source in sources if "\n" in source]
+    paths = [str(base / source) for source in sources if "\n" not in source]
+    parts = [load(paths)] if paths else []
+    parts.extend(loads(text, file="<egress_contract>") for text in texts)
+    if len(parts) == 1:
+        return parts[0]
+    others: dict[str, int] = {}
+    for part in parts:
+        for kind, number in part.other_kinds.items():
+            others[kind] = others.get(kind, 0) + number
+    return dataclasses.replace(
+        parts[0],
+        service_entries=tuple(entry for part in parts for entry in part.service_entries),
+        workload_entries=tuple(entry for part in parts for entry in part.workload_entries),
+        sidecars=tuple(sidecar for part in parts for sidecar in part.sidecars),
+        warnings=tuple(problem for part in parts for problem in part.warnings),
+        files=tuple(file for part in parts for file in part.files),
+        other_kinds=others,
+    )
+
+
+def _policy(item: pytest.Item, mark: pytest.Mark) -> str:
+    modes = ("REGISTRY_ONLY", "ALLOW_ANY")
+    if len(mark.args) != 1 or mark.kwargs or mark.args[0] not in modes:
+        raise pytest.UsageError(f"{_name(item)}: egress_policy: expected {' or '.join(modes)}")
+    return str(mark.args[0])
+
+
+def _workload(item: pytest.Item, mark: pytest.Mark) -> tuple[str, Mapping[str, str]]:
+    def signature(
+        namespace: str = "default", /, **labels: str
+    ) -> tuple[str, Mapping[str, str]]:
+        return namespace, labels
+
+    options = dict(mark.kwargs)
+    arguments = mark.args or ((options.pop("namespace"),) if "namespace" in options else ())
+    labels = options.pop("labels", {})
+    try:
+        namespace, more = signature(*arguments, **options)
+    except TypeError as error:
+        raise pytest.UsageError(f"{_name(item)}: egress_workload: {error}") from None
+    return namespace, {**labels, **more}
+
+
+def _name(item: pytest.Item | None) -> str:
+    return item.nodeid if item is not None else "egress"

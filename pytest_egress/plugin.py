@@ -1,0 +1,137 @@
+"""The pytest hooks: options, markers, header and failure sections. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_egress.fixtures import (
+    egress,
+    egress_backend,
+    egress_contract,
+    egress_upstreams,
+)
+from pytest_egress.settings import SETTINGS, add_options, lookup
+from pytest_egress.stash import LOADER, OUTCOMES
+
+if TYPE_CHECKING:
+    from pytest_egress.expectations import Expectation
+
+__all__ = ["egress", "egress_backend", "egress_contract", "egress_upstreams"]
+
+_MARKERS = (
+    "egress_contract(*sources): the contract of this test: paths or globs (relative to the test "
+    "file) or YAML text.",
+    "egress_policy(mode): the mesh's outboundTrafficPolicy for this test, REGISTRY_ONLY or "
+    "ALLOW_ANY.",
+    'egress_workload(namespace="default", **labels): the workload that asks in this test.',
+    "egress_reachable(*urls, **options): before the test runs, each URL must be answered by the "
+    "upstream that the contract declares; options are those of a probe (headers, sni, ...).",
+    "egress_blocked(*urls, **options): before the test runs, the mesh must refuse each URL.",
+    "egress_resolves(*names, to=None): before the test runs, the pod's lookup of each name must "
+    "give an address, exactly those of `to` where it is given.",
+)
+_EXPECTATIONS = ("egress_reachable", "egress_blocked", "egress_resolves")
+_SECTION = "egress evidence"
+_MOST_OUTCOMES = 10  # in the section of one failing test
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register options and ini keys."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """One line for a run that has a contract: backend, Envoy, size of the contract, policy."""
+    if not lookup(config, "contract")[0]:
+        return None
+    from pytest_egress.report.terminal import header
+
+    return header(config)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Read the settings and the contract of the run, so that a mistake ends it with code 4."""
+    config = session.config
+    for setting in SETTINGS:
+        lookup(config, setting.name)
+    if lookup(config, "contract")[0]:
+        from pytest_egress.loading import Loader
+
+        config.stash[LOADER] = Loader(config)
+        config.stash[LOADER].for_run()
+
+
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Give tests with expectations the fixture they need; read the contracts that markers name."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        if any(item.get_closest_marker(name) for name in _EXPECTATIONS):
+            _read_expectations(item)
+            if "egress" not in item.fixturenames:
+                item.fixturenames.append("egress")
+        if "egress" in item.fixturenames and item.get_closest_marker("egress_contract"):
+            from pytest_egress.loading import loader
+
+            loader(config).for_item(item)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Check the expectations of the markers, then run the test."""
+    if isinstance(item, pytest.Function) and any(
+        item.get_closest_marker(name) for name in _EXPECTATIONS
+    ):
+        from pytest_egress.expectations import check
+
+        failures = list(check(item.funcargs["egress"], _read_expectations(item)))
+        if failures:
+            pytest.fail("\n\n".join(failures), pytrace=False)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the evidence of a failing test's outcomes, the latest first."""
+    report = yield
+    if call.when == "call" and report.failed and OUTCOMES in item.stash:
+        outcomes = item.stash[OUTCOMES][::-1]
+        shown = [outcome.explain() for outcome in outcomes[:_MOST_OUTCOMES]]
+        if len(outcomes) > _MOST_OUTCOMES:
+            shown.append(f"... and {len(outcomes) - _MOST_OUTCOMES} earlier outcomes")
+        if shown:
+            report.sections.append((_SECTION, "\n\n".join(shown)))
+    return report
+
+
+def _read_expectations(item: pytest.Item) -> list[Expectation]:
+    """The expectations of an item's markers, in the order they are written.
+
+    Raises:
+        pytest.UsageError: a marker's arguments are wrong.
+    """
+    from pytest_egress import expectations
+
+    found: list[Expectation] = []
+    for mark in reversed(list(item.iter_markers())):
+        if mark.name not in _EXPECTATIONS:
+            continue
+        build: Any = getattr(expectations, mark.name.removeprefix("egress_"))
+        try:
+            found.extend(build(*mark.args, **mark.kwargs))
+        except TypeError as error:
+            raise pytest.UsageError(f"{item.nodeid}: {mark.name}: {error}") from None
+    return found

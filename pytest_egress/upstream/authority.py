@@ -1,0 +1,124 @@
+"""The throw-away certificate authority of an outside, and the TLS contexts of its servers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_egress.upstream.conduct import Certificate
+from pytest_egress.upstream.names import is_address
+
+if TYPE_CHECKING:
+    import ssl
+
+    import trustme
+
+__all__ = ["CA_NAME", "Authority"]
+
+CA_NAME = "pytest-egress throw-away CA"
+_UNKNOWN_CA_NAME = "pytest-egress unknown CA"
+_WRONG_NAME = "wrong-name.invalid"
+_NO_SNI = "no-sni.invalid"
+_KEPT = 512  # contexts; each takes some 30 kB
+
+
+class Authority:
+    """Issues a certificate for each server name that is asked for.
+
+    The key of the CA never leaves memory. The key of a leaf passes through a file in ``directory``
+    (mode 0700) for as long as :mod:`ssl` takes to load it, for it loads keys from files only.
+
+    Args:
+        directory: private; ``ca.pem`` is written there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.RLock()
+        self._ca: trustme.CA | None = None
+        self._unknown: trustme.CA | None = None
+        self._contexts: dict[tuple[Certificate, tuple[str, ...]], ssl.SSLContext] = {}
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA's certificate (PEM), made on first use."""
+        self._authority()
+        return self._directory / "ca.pem"
+
+    def context(self, identities: tuple[str, ...], kind: Certificate = "valid") -> ssl.SSLContext:
+        """Return the server context for a certificate of ``identities``.
+
+        Args:
+            identities: names and addresses that it is for; none: ``no-sni.invalid``.
+            kind: what is wrong with it, if anything.
+        """
+        key = (kind, identities)
+        context = self._contexts.get(key)
+        if context is None:
+            with self._lock:
+                context = self._contexts.get(key) or self._make(identities, kind)
+                while len(self._contexts) >= _KEPT:
+                    del self._contexts[next(iter(self._contexts))]
+                self._contexts[key] = context
+        return context
+
+    def close(self) -> None:
+        """Remove what was written."""
+        with self._lock:
+            (self._directory / "ca.pem").unlink(missing_ok=True)
+
+    def _authority(self) -> trustme.CA:
+        with self._lock:
+            if self._ca is None:
+                import trustme
+
+                ca = trustme.CA(organization_name=CA_NAME, organization_unit_name=CA_NAME)
+                ca.cert_pem.write_to_path(self._directory / "ca.pem")
+                self._ca = ca
+            return self._ca
+
+    def _unknown_authority(self) -> trustme.CA:
+        if self._unknown is None:
+            import trustme
+
+            self._unknown = trustme.CA(
+                organization_name=_UNKNOWN_CA_NAME, organization_unit_name=_UNKNOWN_CA_NAME
+            )
+        return self._unknown
+
+    def _make(self, identities: tuple[str, ...], kind: Certificate) -> ssl.SSLContext:
+        import ssl
+
+        leaf = self._issue(identities or (_NO_SNI,), kind)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        # A ticket that the client has not read when it closes would turn its close into a reset.
+        context.num_tickets = 0
+        with leaf.private_key_and_cert_chain_pem.tempfile(dir=str(self._directory)) as path:
+            context.load_cert_chain(path)
+        return context
+
+    def _issue(self, identities: tuple[str, ...], kind: Certificate) -> trustme.LeafCert:
+        ca = self._unknown_authority() if kind == "unknown-ca" else self._authority()
+        if kind == "wrong-name":
+            identities = (_WRONG_NAME,)
+        yesterday = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
+        not_after = yesterday if kind == "expired" else None
+        # A server name comes from the wire: it need not be one that a certificate can hold.
+        usable = tuple(filter(_certifiable, identities)) or (_NO_SNI,)
+        return ca.issue_cert(*usable, organization_name=CA_NAME, not_after=not_after)
+
+
+def _certifiable(identity: str) -> bool:
+    """Whether a certificate can be issued for ``identity`` (IDNA 2008 allows no underscore)."""
+    if is_address(identity):
+        return True
+    import idna
+
+    try:
+        idna.encode(identity.removeprefix("*."), uts46=True)
+    except idna.IDNAError:
+        return False
+    return True

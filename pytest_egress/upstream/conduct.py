@@ -1,0 +1,136 @@
+"""What an upstream can be told to do, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "CERTIFICATES",
+    "GRPC_STATUS",
+    "Banner",
+    "Certificate",
+    "Conduct",
+    "Echo",
+    "Effect",
+    "Forward",
+    "Grpc",
+    "Hang",
+    "Lookup",
+    "Refuse",
+    "Reset",
+    "Respond",
+    "Silent",
+]
+
+Certificate = Literal["valid", "expired", "wrong-name", "unknown-ca"]
+CERTIFICATES: tuple[Certificate, ...] = ("valid", "expired", "wrong-name", "unknown-ca")
+
+GRPC_STATUS = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+"""The status names of gRPC; a name's place is its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Nobody listens: connect gives ECONNREFUSED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """The accept queue is full: connect gives no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Connections are accepted and read, but nothing is ever sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Connections are reset (RST) once their first bytes have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """The server speaks first."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Bytes come back as they were sent, whatever protocol they look like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Bytes go to a server of the user's; ``addresses`` are what its host resolved to."""
+
+    addresses: tuple[tuple[str, int], ...]
+    tls_terminate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """HTTP requests get this answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+Conduct = Refuse | Hang | Silent | Reset | Banner | Echo | Forward | Respond
+
+
+@dataclass(frozen=True, slots=True)
+class Grpc:
+    """gRPC calls end with this status; ``code`` is its number."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a name server says of a name.
+
+    Attributes:
+        rcode: the response code of RFC 1035 (0 NOERROR, 2 SERVFAIL, 3 NXDOMAIN); None: no answer.
+        answers: the addresses of the first lookup, the second, and so on; the last one stays.
+    """
+
+    rcode: int | None = 0
+    answers: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every address that it gives at any time."""
+        return tuple(dict.fromkeys(address for answer in self.answers for address in answer))
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What holds for one connection or request, drawn from every script that matches it."""
+
+    conduct: Conduct | None = None
+    delay: float = 0.0
+    certificate: Certificate = "valid"
+    grpc: Grpc | None = None

@@ -1,0 +1,130 @@
+"""Passes the bytes of a connection on to a server that the user runs, and its bytes back."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+
+from pytest_egress.upstream.conduct import Forward
+from pytest_egress.upstream.link import CHUNK, Link
+from pytest_egress.upstream.pool import dial
+
+__all__ = ["forward"]
+
+_MOST_WAITING = 1 << 20  # bytes that one side may be ahead of the other
+
+
+def forward(link: Link, conduct: Forward, data: bytes = b"") -> None:
+    """Connect to the user's server and pass bytes both ways until both sides have ended.
+
+    Args:
+        link: the connection.
+        conduct: where to.
+        data: what was read of the connection already.
+    """
+    link.pause(link.effect(link.record.sni).delay)
+    link.record.forwarded = True
+    link.speaks("forward")
+    server = _connect(conduct)
+    if server is None:
+        link.record.problem = f"the server behind to() does not answer: {conduct.addresses}"
+        link.reset()
+        return
+    with server:
+        link.other = server
+        try:
+            _pass(_End(link.sock), _End(server, data))
+        finally:
+            link.other = None
+
+
+def _connect(conduct: Forward) -> socket.socket | None:
+    for host, port in conduct.addresses:
+        server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            dial(server, (host, port))
+        except OSError:
+            server.close()
+            continue
+        return server
+    return None
+
+
+class _End:
+    """One side: its socket, and the bytes that are waiting to be sent to it."""
+
+    def __init__(self, sock: socket.socket, waiting: bytes = b"") -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.waiting = bytearray(waiting)
+        self.ended = False  # it sends nothing more
+        self.told = False  # it knows that the other sends nothing more
+
+    def read(self) -> bytes | None:
+        """Return what it sent, empty at its end, None when there is nothing yet."""
+        try:
+            return self.sock.recv(CHUNK)
+        except OSError as error:
+            if _would_block(error):
+                return None
+            raise
+
+    def flush(self) -> None:
+        """Send it as much as it takes."""
+        while self.waiting:
+            try:
+                sent = self.sock.send(self.waiting[:CHUNK])
+            except OSError as error:
+                if _would_block(error):
+                    return
+                raise
+            del self.waiting[:sent]
+
+    def pending(self) -> bool:
+        """Whether TLS holds bytes that no select would tell of."""
+        pending = getattr(self.sock, "pending", None)
+        return bool(pending and pending())
+
+
+def _would_block(error: OSError) -> bool:
+    if isinstance(error, BlockingIOError):
+        return True
+    import ssl
+
+    return isinstance(error, (ssl.SSLWantReadError, ssl.SSLWantWriteError))
+
+
+def _pass(client: _End, server: _End) -> None:
+    with selectors.DefaultSelector() as selector:
+        while not (client.told and server.told):
+            for end, other in ((client, server), (server, client)):
+                if not end.ended and len(other.waiting) < _MOST_WAITING:
+                    data = end.read()
+                    end.ended = data == b""
+                    other.waiting += data or b""
+                other.flush()
+                if end.ended and not other.waiting and not other.told:
+                    other.told = True
+                    # TLS has no half of its own to close: there the whole connection ends.
+                    socket.socket.shutdown(other.sock, socket.SHUT_WR)
+            _wait(selector, client, server)
+
+
+def _wait(selector: selectors.BaseSelector, client: _End, server: _End) -> None:
+    """Wait until something can be read or sent."""
+    registered = []
+    for end, other in ((client, server), (server, client)):
+        events = selectors.EVENT_WRITE if end.waiting else 0
+        if not end.ended and len(other.waiting) < _MOST_WAITING:
+            if end.pending():
+                break
+            events |= selectors.EVENT_READ
+        if events:
+            selector.register(end.sock, events)
+            registered.append(end.sock)
+    else:
+        if registered:
+            selector.select()
+    for sock in registered:
+        selector.unregister(sock)

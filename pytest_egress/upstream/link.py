@@ -1,0 +1,115 @@
+"""One connection to the outside: where it arrived, and the plain things that are done with it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+
+from pytest_egress.upstream.conduct import Effect
+from pytest_egress.upstream.places import Place, Slot
+from pytest_egress.upstream.pool import Address, Wire
+from pytest_egress.upstream.record import Connection
+from pytest_egress.upstream.site import Site
+
+__all__ = ["CHUNK", "Link"]
+
+CHUNK = 65536
+_KEPT = 65536
+
+
+class Link(Wire):
+    """A connection that arrived at a place.
+
+    Attributes:
+        record: what is told of it.
+        hosts: the hosts to whom the place belongs.
+        address: the simulated address; None when the place stands for several.
+        port: the simulated port; 0 when it is not known.
+        asked: the host of its last HTTP request.
+        tls: whether a handshake has been made.
+        other: the connection to the user's server, while bytes are forwarded.
+    """
+
+    def __init__(
+        self, site: Site, sock: socket.socket, client: Address, place: Place, slot: Slot
+    ) -> None:
+        super().__init__(sock)
+        sock.setblocking(True)
+        with contextlib.suppress(OSError):  # macOS refuses when the peer has gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.site = site
+        self.hosts = site.zone.hosts_of(place)
+        self.address = place.address
+        self.port = place.real_port(slot)
+        self.tls = False
+        self.asked = ""
+        self.other: socket.socket | None = None
+        self.record = Connection(
+            client=f"{client[0]}:{client[1]}",
+            place=f"{place.ip}:{place.doors[slot].number}",
+            address=self.address,
+            port=self.port,
+            place_hosts=self.hosts,
+        )
+        site.journal.add_connection(self.record)
+
+    def run(self) -> None:
+        """Serve until the connection ends."""
+        from pytest_egress.upstream.responder import converse
+
+        try:
+            converse(self)
+        except OSError as error:
+            # The peer's doing (it went away, or refused the certificate), or the script's.
+            self.record.problem = self.record.problem or f"{type(error).__name__}: {error}"
+
+    def abort(self) -> None:
+        """Make every blocking call on the connection return, from another thread."""
+        super().abort()
+        if self.other is not None:
+            with contextlib.suppress(OSError):
+                self.other.shutdown(socket.SHUT_RDWR)
+
+    def effect(self, *names: str) -> Effect:
+        """Return what holds for this connection, or for a request in it that names ``names``."""
+        return self.site.rules.effect(self.names(*names), self.address, self.port)
+
+    def names(self, *first: str) -> tuple[str, ...]:
+        """Return ``first`` and the hosts of the place, each once, the empty ones left out."""
+        return tuple(dict.fromkeys(name for name in (*first, *self.hosts) if name))
+
+    def speaks(self, protocol: str) -> None:
+        """Note in the record that ``protocol`` is spoken."""
+        self.record.protocol = "+".join(filter(None, (self.record.protocol, protocol)))
+
+    def receive(self) -> bytes:
+        """Return the next bytes, empty at the end, and keep them in the record."""
+        data = self.sock.recv(CHUNK)
+        self.keep(data)
+        return data
+
+    def keep(self, data: bytes) -> None:
+        """Keep ``data`` in the record."""
+        if len(self.record.received) < _KEPT:
+            self.record.received = (self.record.received + data)[:_KEPT]
+
+    def pause(self, seconds: float) -> None:
+        """Wait as a script said; a stop of the outside ends it."""
+        if seconds > 0:
+            self.site.stopping.wait(seconds)
+
+    def silence(self) -> None:
+        """Read and never answer, until the peer closes."""
+        while self.receive():
+            continue
+
+    def reset(self, *, patience: float = 0.0) -> None:
+        """Reset the connection, after its first bytes or ``patience`` seconds."""
+        if patience:
+            self.sock.settimeout(patience)
+            with contextlib.suppress(TimeoutError):
+                self.receive()
+        # A linger time of zero makes close send RST in place of FIN.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()

@@ -1,0 +1,444 @@
+"""The simulated outside: every name resolves in it, and every port that is asked for answers."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import socket
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+from pytest_egress.evidence import UpstreamProof
+from pytest_egress.upstream.authority import Authority
+from pytest_egress.upstream.conduct import Effect, Hang, Lookup, Refuse, Respond
+from pytest_egress.upstream.dns import NameServer, Responder
+from pytest_egress.upstream.door import State
+from pytest_egress.upstream.link import Link
+from pytest_egress.upstream.names import (
+    Names,
+    check_address,
+    check_host,
+    check_port,
+    is_address,
+)
+from pytest_egress.upstream.places import Place, Places, Slot, distinct_loopback
+from pytest_egress.upstream.pool import Acceptor, Address, Wire, Workers
+from pytest_egress.upstream.record import Connection, Journal, Request
+from pytest_egress.upstream.rules import Rules, Scope, Script
+from pytest_egress.upstream.script import Upstream
+from pytest_egress.upstream.site import Site
+from pytest_egress.upstream.zone import Reply, View, Zone
+
+__all__ = ["Outside"]
+
+_DECLARED = 64  # hosts that get places of their own before they are scripted
+_ORIGINALS = 128  # places for original destinations; then the one unused for longest is reused
+
+
+@final
+class Outside:
+    """Simulated upstreams on loopback, in threads of this process.
+
+    A simulated address and port, such as 203.0.113.10:443, is stood for by an address and port of
+    127.88.0.0/13. Names resolve to simulated addresses for the pod and to those that stand for
+    them for the proxy. Nothing is ever bound outside of loopback.
+
+    Args:
+        directory: private to this outside; made with mode 0700. ``ca.pem`` lands there.
+        distinct_addresses: whether places differ by their address; None finds out whether the
+            system can do that (Linux can, macOS cannot). Without, places are told apart by their
+            port, and hosts that a proxy resolves by name share one: `Upstream.refuse` then acts
+            like `Upstream.reset` there, and `Upstream.hang` like `Upstream.silent`.
+
+    Attributes:
+        token: 32 hexadecimal digits that only this outside knows; every HTTP answer carries it as
+            ``x-egress-upstream``.
+        secret: the key of `sign`.
+        distinct_addresses: see above.
+        errors: exceptions in its threads that should never have been; empty if all is well.
+    """
+
+    def __init__(self, directory: Path, *, distinct_addresses: bool | None = None) -> None:
+        self.token = secrets.token_hex(16)
+        self.secret = secrets.token_bytes(32)
+        self.errors: list[BaseException] = []
+        if distinct_addresses is None:
+            distinct_addresses = distinct_loopback()
+        self.distinct_addresses = distinct_addresses
+        self._directory = Path(directory)
+        self._authority = Authority(self._directory)
+        self._journal = Journal()
+        self._rules = Rules()
+        self._acceptor = Acceptor(self.errors)
+        self._workers = Workers(self.errors)
+        self._places = Places(
+            self._acceptor, self._accept, self._state, distinct=distinct_addresses
+        )
+        self._zone = Zone(Names(), self._rules, self._places, self.errors)
+        self._lock = self._zone.lock
+        self._stopping = threading.Event()
+        self._site = Site(
+            self.token,
+            self.sign,
+            self._rules,
+            self._zone,
+            self._journal,
+            self._authority,
+            self._workers,
+            self._stopping,
+        )
+        self._servers: dict[View, NameServer] = {}
+        self._declared: set[str] = set()
+        self._originals: OrderedDict[tuple[str, int], Place] = OrderedDict()
+        self._warming: threading.Thread | None = None
+
+    def __enter__(self) -> Outside:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the name servers and the acceptor; ports are opened as they are asked for.
+
+        Raises:
+            BackendError: loopback cannot be bound.
+        """
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.chmod(0o700)
+        self._acceptor.start()
+        for view in ("pod", "proxy"):
+            responder = Responder(self._answers(view), self._lock)
+            server = NameServer(responder, self._acceptor, self._workers, self.errors)
+            self._servers[view] = server
+            server.start()
+
+    def stop(self) -> None:
+        """Close every socket, end every thread, remove what was written. Twice is once."""
+        self._stopping.set()
+        if self._warming is not None:
+            self._warming.join()
+        for server in self._servers.values():
+            server.stop()
+        self._servers.clear()
+        with self._lock:
+            self._places.close()
+        self._acceptor.stop()
+        self._workers.stop()
+        self._authority.close()
+
+    def warm_up(self) -> None:
+        """Prepare TLS in a background thread: the imports, the CA, and one certificate."""
+
+        def prepare() -> None:
+            try:
+                self._authority.context(("warm-up.invalid",))
+            except Exception as error:  # noqa: BLE001  kept for the test to see
+                self.errors.append(error)
+
+        self._warming = threading.Thread(
+            target=prepare, name="pytest-egress-certificates", daemon=True
+        )
+        self._warming.start()
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate (PEM) of the throw-away CA, made on first use."""
+        return self._authority.ca_file
+
+    @property
+    def pod_dns(self) -> tuple[str, int]:
+        """The name server (UDP and TCP) that a pod asks: it gives simulated addresses."""
+        return self._servers["pod"].address
+
+    @property
+    def proxy_dns(self) -> tuple[str, int]:
+        """The name server (UDP and TCP) that the proxy asks: it gives loopback addresses."""
+        return self._servers["proxy"].address
+
+    @property
+    def dns_generation(self) -> int:
+        """Increases when something that a running proxy may have kept has become untrue.
+
+        That is an answer of `proxy_dns`, or an address that `locate` said is shared and that has
+        a place of its own now. What upstreams do on their connections does not count.
+        """
+        return self._zone.generation
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every HTTP request that arrived, the first first (the last 10,000 of them)."""
+        return self._journal.requests
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Every connection that was accepted, the first first (the last 10,000 of them)."""
+        return self._journal.connections
+
+    def sign(self, nonce: str) -> str:
+        """Return the answer to the nonce of a raw probe: HMAC-SHA256 with `secret`, in hex."""
+        return hmac.new(self.secret, nonce.encode("ascii"), "sha256").hexdigest()
+
+    def port_for(self, port: int) -> int:
+        """Return the loopback port that stands for ``port`` on every place.
+
+        Raises:
+            ValueError: it is not a port.
+            BackendError: a socket cannot be bound.
+        """
+        with self._lock:
+            return self._places.number(Slot(check_port(port)))
+
+    def locate(self, address: str, port: int, *, dedicated: bool = False) -> tuple[str, int]:
+        """Return where the simulated ``address`` and ``port`` are on loopback; it answers there.
+
+        Args:
+            address: an IP address, as of a STATIC endpoint.
+            port: its port.
+            dedicated: give it a place of its own even if nothing is scripted there. That is done
+                while the limit of open files allows it (a quarter of it is used).
+
+        Raises:
+            ValueError: one of them is not what it should be.
+            BackendError: a socket cannot be bound.
+        """
+        address, slot = check_address(address), Slot(check_port(port))
+        with self._lock:
+            place = self._zone.place_at(address)
+            if place is self._places.default and dedicated and self._sockets_left() > 1:
+                place = self._zone.own(address, every_port=False)
+            return self._places.listen(place, slot)
+
+    def original(self, address: str, port: int) -> str:
+        """Return the loopback address that stands for an original destination.
+
+        It answers there on `original_port`, as ``address`` and ``port`` do. Where places cannot
+        have addresses of their own, one place stands for all.
+
+        Raises:
+            ValueError: one of them is not what it should be.
+            BackendError: a socket cannot be bound.
+        """
+        key = (check_address(address), check_port(port))
+        with self._lock:
+            if not self.distinct_addresses:
+                return self._places.default.ip
+            place = self._originals.get(key)
+            if place is not None:
+                self._originals.move_to_end(key)
+                return place.ip
+            if len(self._originals) < min(_ORIGINALS, max(self._sockets_left(), 8)):
+                place = self._places.add(key[0], port=key[1], every_port=False)
+            else:
+                _, place = self._originals.popitem(last=False)
+                place.address, place.port = key
+                self._places.refresh(place)
+            self._originals[key] = place
+            for slot in self._places.slots():
+                if slot.original:
+                    self._places.listen(place, slot)
+            return place.ip
+
+    def original_port(self, override: int = 0) -> int:
+        """Return the loopback port of places for original destinations.
+
+        Args:
+            override: the port that is dialled in place of the original one
+                (``upstream_port_override`` of ORIGINAL_DST clusters); 0: the original one.
+        """
+        slot = Slot(check_port(override) if override else 0, original=True)
+        with self._lock:
+            number = self._places.number(slot)
+            for place in self._originals.values():
+                self._places.listen(place, slot)
+            return number
+
+    def real(self, address: str, port: int) -> tuple[str, int] | None:
+        """Return what a loopback address and port stand for; None if several, or nothing."""
+        found = self._places.find(address, port)
+        if found is None:
+            return None
+        place, slot = found
+        return None if place.address is None else (place.address, place.real_port(slot))
+
+    def accepted(self, client: str, place: str = "") -> UpstreamProof | None:
+        """Return what is known of a connection that the proxy opened to this outside.
+
+        Args:
+            client: the proxy's end of it, ``ip:port`` (Envoy's ``%UPSTREAM_LOCAL_ADDRESS%``).
+            place: this outside's end (``%UPSTREAM_HOST%``). Two connections to different places
+                may have the same client; without this, the later one is meant.
+
+        Returns:
+            None when no such connection was accepted.
+        """
+        found = self._journal.from_client(client, place)
+        if found is None:
+            # It was established before the proxy could speak of it, but perhaps not accepted yet.
+            self._acceptor.settle()
+            found = self._journal.from_client(client, place)
+        if found is None:
+            return None
+        hosts = [host for host in found.place_hosts if not host.startswith("*.")]
+        return UpstreamProof(
+            host=hosts[0] if len(hosts) == len(found.place_hosts) == 1 else "",
+            address=found.address or "",
+            port=found.port,
+            forwarded=found.forwarded,
+            details={"sni": found.sni, "protocol": found.protocol, "problem": found.problem},
+        )
+
+    def declare(self, hosts: Iterable[str], ports: Iterable[int]) -> None:
+        """Prepare for the hosts and ports of a contract.
+
+        The first 64 hosts that are exact names get places of their own, so that scripting them
+        later changes nothing that a proxy has resolved. The limit of open files may make them
+        fewer: a quarter of it is used.
+
+        Raises:
+            ValueError: a port is not one. Hosts that are no names are left out.
+            BackendError: a socket cannot be bound.
+        """
+        with self._lock:
+            for port in ports:
+                self.port_for(port)
+            for host in hosts:
+                name = host.lower().removesuffix(".")
+                if name.startswith("*") or is_address(name) or self._zone.has_own(name):
+                    continue
+                if len(self._declared) >= _DECLARED or self._sockets_left() < self._ports():
+                    break
+                self._declared.add(name)
+                self._zone.dedicate(name)
+                self._renew(name)
+
+    def host(self, name: str, port: int | None = None) -> Upstream:
+        """Return the upstream to be scripted.
+
+        Args:
+            name: a host name, a wildcard such as ``*.example.com`` (every depth below it), or an
+                IP address. It need not be declared by any contract.
+            port: only this (simulated) port of it.
+
+        Raises:
+            ValueError: the name or port is not one; the message says what was expected.
+        """
+        return Upstream(self, Scope(check_host(name), None if port is None else check_port(port)))
+
+    def reset(self) -> None:
+        """Drop every script and record; places that hosts have of their own stay theirs."""
+        with self._lock:
+            told = list(self._rules)
+            self._rules.clear()
+            for scope, script in told:
+                self._took_effect(scope, script, None)
+            self._journal.clear()
+
+    def addresses_of(self, host: str) -> tuple[str, ...]:
+        """Return every simulated address that ``host`` has at any time."""
+        with self._lock:
+            if host.startswith("*."):
+                lookup = self._rules.lookup(host)
+                return lookup.addresses if lookup else ()
+            return self._zone.addresses(host)
+
+    def change(self, scope: Scope, edit: Callable[[Script], None] | None) -> None:
+        """Change what ``scope`` was told, and everything that follows from it.
+
+        Args:
+            scope: what the script is about.
+            edit: changes the script; None drops it.
+
+        Raises:
+            BackendError: a socket cannot be bound.
+        """
+        with self._lock:
+            old, new = self._rules.get(scope), None
+            if edit is None:
+                self._rules.drop(scope)
+            else:
+                new = Script()
+                if old is not None:
+                    new.copy(old)
+                edit(new)
+                self._rules.put(scope, new)
+            self._took_effect(scope, old, new)
+
+    def _took_effect(self, scope: Scope, old: Script | None, new: Script | None) -> None:
+        lookups = (old and old.lookup, new and new.lookup)
+        if new is not None:
+            self._zone.dedicate(scope.host)
+        if lookups[0] != lookups[1]:
+            self._zone.restart(scope.host)
+        self._renew(scope.host)
+        moved = {a for lookup in lookups if isinstance(lookup, Lookup) for a in lookup.addresses}
+        whole = Scope(scope.host)
+        for place in self._places:
+            hosts = self._zone.hosts_of(place)
+            if place.address in moved or whole.covers(hosts, place.address, None):
+                self._places.refresh(place)
+        if _connects(old) != _connects(new):
+            self._workers.abort(lambda wire: _belongs(wire, scope))
+
+    def _renew(self, host: str) -> None:
+        """Let what ``host`` covers resolve anew."""
+        self._zone.recheck(host)
+        for server in self._servers.values():
+            server.responder.forget()
+
+    def _answers(self, view: View) -> Callable[[str, bool], Reply]:
+        def reply(name: str, wanted: bool) -> Reply:
+            return self._zone.reply(view, name, wanted=wanted)
+
+        return reply
+
+    def _accept(self, sock: socket.socket, client: Address, place: Place, slot: Slot) -> None:
+        self._workers.submit(Link(self._site, sock, client, place, slot))
+
+    def _state(self, place: Place, slot: Slot) -> State:
+        if place is self._places.default:
+            return "listen"
+        effect: Effect = self._rules.effect(
+            self._zone.hosts_of(place), place.address, place.real_port(slot)
+        )
+        if isinstance(effect.conduct, Refuse):
+            return "refuse"
+        return "hang" if isinstance(effect.conduct, Hang) else "listen"
+
+    def _ports(self) -> int:
+        return sum(not slot.original for slot in self._places.slots())
+
+    def _sockets_left(self) -> int:
+        """Return how many more sockets may listen before they take a quarter of all files."""
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most == resource.RLIM_INFINITY:
+            most = 1 << 16
+        return min(most // 4, 8192) - self._places.sockets()
+
+
+def _connects(script: Script | None) -> object:
+    """What a script changes about connections, as opposed to requests on an open one."""
+    if script is None:
+        return (None, None)
+    conduct = None if isinstance(script.conduct, Respond) else script.conduct
+    return (conduct, script.certificate)
+
+
+def _belongs(wire: Wire, scope: Scope) -> bool:
+    """Whether an open connection is to what ``scope`` is about, so that it must be made anew."""
+    if not isinstance(wire, Link):
+        return False
+    names = wire.names(wire.record.sni, wire.asked)
+    return scope.covers(names, wire.address, wire.port)

@@ -1,0 +1,1 @@
+"""Answers recorded from istiod, and the helpers that compare with them."""

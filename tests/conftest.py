@@ -1,0 +1,19 @@
+"""What every test directory shares: pytester, and one backend for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_egress.backends.local import LocalBackend
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session")
+def backend() -> Iterator[LocalBackend]:
+    """One local backend, so that tests with the same contract share its proxy."""
+    local = LocalBackend()
+    yield local
+    local.close()

@@ -1,0 +1,1 @@
+"""Tests of compiling a contract into Envoy configuration."""

@@ -1,0 +1,175 @@
+"""Clusters and endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_egress.contract.resources import Endpoint, Metadata, WorkloadEntry
+from tests.envoy.build import by_name, compiled, entry, mesh, names, socket
+
+_RACE = {"istio.io/connect-strategy": "race_first_tcp_connect"}
+
+
+@pytest.mark.parametrize(
+    ("resolution", "annotations", "kind"),
+    [
+        ("NONE", {}, "ORIGINAL_DST"),
+        ("STATIC", {}, "EDS"),
+        ("DNS", {}, "STRICT_DNS"),
+        ("DNS", _RACE, "LOGICAL_DNS"),
+        ("DNS_ROUND_ROBIN", {}, "LOGICAL_DNS"),
+    ],
+)
+def test_type_follows_resolution(resolution: str, annotations: dict[str, str], kind: str) -> None:
+    """Each resolution has its cluster type; the connect strategy changes that of DNS."""
+    program = compiled(
+        entry("a.example.com", "80/HTTP", resolution=resolution, annotations=annotations)
+    )
+    cluster = by_name(program.clusters, "outbound|80||a.example.com")
+    assert cluster["type"] == kind
+    assert cluster.get("dns_lookup_family") == (
+        None if "DNS" not in kind else "ALL" if annotations else "V4_ONLY"
+    )
+
+
+def test_target_port() -> None:
+    """It is the port dialled: of the endpoint, or for NONE an override of the original one."""
+    dns = compiled(entry("a.example.com", "80/HTTP:8080"))
+    assert socket(dns.clusters[0]) == [("a.example.com", 8080)]
+    none = compiled(entry("a.example.com", "80/HTTP:8080", resolution="NONE"))
+    assert none.clusters[0]["original_dst_lb_config"] == {"upstream_port_override": 8080}
+
+
+def test_endpoint_port_order() -> None:
+    """Port to dial: the endpoint's by port name, then targetPort, then the service port."""
+    endpoints = (Endpoint("10.0.0.1", ports={"p80": 9999}), Endpoint("10.0.0.2"))
+    for ports, second in (("80/HTTP:8080", 8080), ("80/HTTP", 80)):
+        program = compiled(entry("a.example.com", ports, resolution="STATIC", endpoints=endpoints))
+        assert socket(program.endpoints[0]) == [("10.0.0.1", 9999), ("10.0.0.2", second)]
+
+
+def test_endpoints_belong_to_the_host_not_to_the_entry() -> None:
+    """Entries of one host and namespace share endpoints; EDS picks by port name."""
+    first = entry(
+        "a.example.com", "80/HTTP", name="x", resolution="STATIC", endpoints=(Endpoint("10.0.0.1"),)
+    )
+    second = entry(
+        "a.example.com",
+        "80/HTTP",
+        name="y",
+        resolution="STATIC",
+        endpoints=(Endpoint("10.0.0.2"), Endpoint("up.example.net")),
+        creation_timestamp=1,
+    )
+    program = compiled(first, second)
+    assert socket(program.endpoints[0]) == [("10.0.0.1", 80), ("10.0.0.2", 80)]
+    assert program.origins["outbound|80||a.example.com"] == (first, second)
+
+
+def test_round_robin_keeps_the_first_endpoint_of_a_port() -> None:
+    """Two DNS_ROUND_ROBIN entries of one host: the older one's endpoint counts."""
+    young, old = (
+        entry(
+            "a.example.com",
+            "80/HTTP",
+            name=name,
+            resolution="DNS_ROUND_ROBIN",
+            endpoints=(Endpoint(f"{name}.example.net"),),
+            creation_timestamp=age,
+        )
+        for name, age in (("young", 2), ("old", 1))
+    )
+    assert socket(compiled(young, old).clusters[0]) == [("old.example.net", 80)]
+
+
+def test_localities_and_weights() -> None:
+    """Endpoints are grouped by locality, which weighs as much as its members."""
+    endpoints = (
+        Endpoint("10.0.0.1", locality="us/z1/s", weight=3),
+        Endpoint("10.0.0.2"),
+        Endpoint("10.0.0.3", labels={"topology.istio.io/locality": "us.z1.s"}),
+    )
+    program = compiled(entry("a.example.com", "80/HTTP", resolution="STATIC", endpoints=endpoints))
+    found = [
+        (it["locality"], it["load_balancing_weight"]) for it in program.endpoints[0]["endpoints"]
+    ]
+    assert found == [({}, 1), ({"region": "us", "zone": "z1", "sub_zone": "s"}, 4)]
+
+
+def test_selected_workload_entries() -> None:
+    """WorkloadEntries by label: metadata labels first, names for DNS only, unhealthy left out."""
+
+    def workload(name: str, address: str, **metadata: Any) -> WorkloadEntry:
+        endpoint = Endpoint(address, labels={"app": "db"})
+        return WorkloadEntry(Metadata(name, **metadata), locate=static.locate, endpoint=endpoint)
+
+    static = entry("a.example.com", "80/HTTP", resolution="STATIC", workload_selector={"app": "db"})
+    pods = [
+        workload("b", "10.0.0.2"),
+        workload("a", "10.0.0.1"),
+        workload("c", "up.example.net"),
+        workload("d", "10.0.0.4", labels={"app": "web"}),
+        workload("e", "10.0.0.5", annotations={"proxy.istio.io/health-checks-enabled": "true"}),
+    ]
+    assert socket(compiled(static, *pods).endpoints[0]) == [("10.0.0.1", 80), ("10.0.0.2", 80)]
+    dns = entry("a.example.com", "80/HTTP", workload_selector={"app": "db"})
+    assert [it[0] for it in socket(compiled(dns, *pods).clusters[0])] == [
+        "10.0.0.1",
+        "10.0.0.2",
+        "up.example.net",
+    ]
+    assert names(compiled(dns).clusters) == []
+
+
+def test_dynamic_dns_serves_four_protocols() -> None:
+    """A DYNAMIC_DNS wildcard has clusters for HTTP, HTTP2, GRPC and TLS, and no others."""
+    ports = "80/HTTP 81/HTTP2 82/GRPC 443/TLS 83/GRPC-Web"
+    program = compiled(entry("*.example.com", ports, resolution="DYNAMIC_DNS"))
+    assert [it.split("|")[1] for it in names(program.clusters)] == ["80", "81", "82", "443"]
+    assert program.clusters[0]["lb_policy"] == "CLUSTER_PROVIDED"
+
+
+def test_mutual_tls_is_for_mesh_internal_only() -> None:
+    """MESH_INTERNAL endpoints with an identity are dialled with Istio's TLS, external never."""
+    endpoints = (Endpoint("10.0.0.1", service_account="db"), Endpoint("10.0.0.2"))
+
+    def built(location: str, resolution: str) -> dict[str, object]:
+        fields = {"location": location, "resolution": resolution, "subject_alt_names": ("san",)}
+        selected = entry("a.example.com", "80/HTTP", endpoints=endpoints, **fields)
+        return compiled(selected).clusters[0]
+
+    matches = built("MESH_INTERNAL", "STATIC")["transport_socket_matches"]
+    assert isinstance(matches, list)
+    assert [it["name"] for it in matches] == ["tlsMode-istio", "tlsMode-disabled"]
+    context = matches[0]["transport_socket"]["typed_config"]["common_tls_context"]
+    assert context["combined_validation_context"]["default_validation_context"] == {
+        "match_subject_alt_names": [
+            {"exact": "san"},
+            {"exact": "spiffe://cluster.local/ns/default/sa/db"},
+        ]
+    }
+    assert "transport_socket_matches" not in built("MESH_EXTERNAL", "STATIC")
+
+
+def test_dns_capture_uses_allocated_addresses() -> None:
+    """With DNS capture the allocated IPv4 address is listened on, unless the entry opted out."""
+    fields = {
+        "status_addresses": (("a.example.com", "240.240.0.5"), ("a.example.com", "2001:2::5"))
+    }
+    resource = entry("a.example.com", "5432/TCP", **fields)
+    assert names(compiled(resource).listeners) == ["0.0.0.0_5432"]
+    assert names(compiled(resource, dns_capture=True).listeners) == ["240.240.0.5_5432"]
+    out = {"networking.istio.io/enable-autoallocate-ip": "False"}
+    opted_out = entry("a.example.com", "5432/TCP", labels=out, **fields)
+    assert names(compiled(opted_out, dns_capture=True).listeners) == ["0.0.0.0_5432"]
+
+
+def test_allow_any_dynamic_dns_cluster() -> None:
+    """That mode has a cluster of its own; with DNS capture it asks the agent's resolver."""
+    for capture in (False, True):
+        program = compiled(mesh=mesh("ALLOW_ANY_DYNAMIC_DNS"), dns_capture=capture)
+        cluster = by_name(program.clusters, "AllowAnyDynamicDNSCluster")
+        cache = cluster["cluster_type"]["typed_config"]["dns_cache_config"]
+        assert ("typed_dns_resolver_config" in cache) is capture

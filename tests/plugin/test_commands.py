@@ -1,0 +1,123 @@
+"""pytest's own listings work with and without an Envoy; mistakes end a run with code 4."""
+
+from __future__ import annotations
+
+import pytest
+
+TEST = """
+    import pytest
+
+    @pytest.mark.egress_reachable("https://api.weather.com")
+    def test_it(egress): ...
+"""
+
+
+@pytest.mark.parametrize(
+    "option", ["--markers", "--help", "--fixtures", "--setup-plan", "--collect-only"]
+)
+def test_listings_need_no_envoy(suite: pytest.Pytester, option: str) -> None:
+    """A missing Envoy does not keep anybody from reading what there is."""
+    suite.makepyfile(TEST)
+    result = suite.runpytest(option, "--egress-envoy=/nonexistent/envoy")
+    assert result.ret == 0
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_markers_are_documented(suite: pytest.Pytester) -> None:
+    """`pytest --markers` explains the arguments of each marker."""
+    text = suite.runpytest("--markers").stdout.str()
+    for name in ("contract", "policy", "workload", "reachable", "blocked", "resolves"):
+        assert f"@pytest.mark.egress_{name}(" in text
+
+
+def test_missing_envoy_is_one_clear_message(suite: pytest.Pytester) -> None:
+    """The message says what was tried and what to do; there is no traceback."""
+    suite.makepyfile(TEST)
+    result = suite.runpytest("--egress-envoy=/nonexistent/envoy")
+    result.assert_outcomes(errors=1)
+    text = result.stdout.str()
+    assert "'/nonexistent/envoy' is not a program that can be run" in text
+    assert "next step:" in text
+    assert "Traceback" not in text
+
+
+def test_header_names_backend_contract_and_policy(suite: pytest.Pytester) -> None:
+    """One header line for a run with a contract."""
+    suite.makepyfile("def test_it(): pass")
+    result = suite.runpytest()
+    result.stdout.fnmatch_lines(
+        ["egress: local (Envoy 1.*), 2 ServiceEntries in 1 file*, REGISTRY_ONLY"]
+    )
+
+
+def test_no_header_without_a_contract(pytester: pytest.Pytester) -> None:
+    """A suite that does not use the plugin sees nothing of it."""
+    pytester.makepyfile("def test_it(): pass")
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*egress:*")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--egress-policy=CLOSED"], "expected REGISTRY_ONLY or ALLOW_ANY"),
+        (["--egress-policy=REGISTRY-ONLY"], "did you mean REGISTRY_ONLY?"),
+        (["--egress-timeout=soon"], "expected a number of seconds greater than 0"),
+        (["--egress-workload=/app"], "expected NAMESPACE"),
+        (["--egress-contract=missing.yaml"], "missing.yaml"),
+        (["--egress-backend=lokal"], "did you mean local?"),
+    ],
+)
+def test_wrong_option_values(suite: pytest.Pytester, arguments: list[str], message: str) -> None:
+    """A wrong value ends with one message; nothing passes."""
+    suite.makepyfile(TEST)
+    result = suite.runpytest(*arguments)
+    text = result.stdout.str() + result.stderr.str()
+    assert result.ret == 4
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_broken_contract_ends_the_run_with_code_4(suite: pytest.Pytester) -> None:
+    """All problems with position and mend, no traceback, no test run."""
+    (suite.path / "deploy/egress.yaml").write_text(
+        "apiVersion: networking.istio.io/v1\n"
+        "kind: ServiceEntry\n"
+        "metadata: {name: a}\n"
+        "spec:\n"
+        "  hosts: [a.example.com]\n"
+        "  ports: [{number: 99999, name: https, protocol: HTTPS}]\n"
+        "  resolutoin: DNS\n"
+    )
+    suite.makepyfile(TEST)
+    result = suite.runpytest()
+    text = result.stdout.str() + result.stderr.str()
+    assert result.ret == 4
+    assert "egress.yaml:6:20" in text
+    assert "egress.yaml:7:3" in text
+    assert "resolution" in text
+    assert "Traceback" not in text
+
+
+def test_contract_without_entries_is_refused(suite: pytest.Pytester) -> None:
+    """With nothing declared everything is blocked, and a test of that would prove nothing."""
+    (suite.path / "deploy/egress.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+    )
+    suite.makepyfile("def test_it(egress): assert egress.get('https://evil.example').blocked")
+    result = suite.runpytest()
+    assert result.ret == 4
+    assert "holds no ServiceEntry (1 ConfigMap left alone)" in (
+        result.stdout.str() + result.stderr.str()
+    )
+
+
+def test_no_contract_at_all(pytester: pytest.Pytester) -> None:
+    """A test that asks for `egress` without any contract is told where to name one."""
+    pytester.makepyfile("def test_it(egress): pass")
+    result = pytester.runpytest()
+    assert result.ret != 0
+    text = result.stdout.str() + result.stderr.str()
+    assert "egress_contract" in text
+    assert "Traceback" not in text
