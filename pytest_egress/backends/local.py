@@ -261,7 +261,8 @@ class LocalMesh:
 
     def lookup(self, name: str, family: str = "A", timeout: float = 5.0) -> DnsAnswer:
         """Resolve ``name`` as the pod's application would."""
-        return self._resolver.lookup(name, family, timeout)
+        families = {"A": socket.AF_INET, "AAAA": socket.AF_INET6}
+        return self._resolver.lookup(name, families[family], timeout)
 
     def probe(self, target: Target, options: Options) -> Observation:
         """Make one attempt and gather what the proxy and the outside say of it."""

@@ -11,12 +11,15 @@ import socket
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
+from pytest_egress.envoy.instruments import HTTP_CHAIN
 from pytest_egress.evidence import Evidence
 
 __all__ = ["Witness"]
 
+_HTTP_CHAINS = {HTTP_CHAIN, "virtualOutbound-catchall-tcp-http"}  # the latter is istiod's
 _KEEP = 10_000  # sources whose records nobody asked for: application traffic of a long run
 
 
@@ -36,10 +39,11 @@ class Witness:
         self._thread.start()
 
     def wait(self, source: str, timeout: float) -> tuple[Evidence, ...]:
-        """Return the records of ``source`` once its connection's own record is there.
+        """Return the records of ``source`` once they are complete.
 
-        The connection's record is the last one. When ``timeout`` seconds pass without it, what
-        has come so far is returned, often nothing.
+        That is when its connection's own record is there and, where that one names a filter chain
+        that speaks HTTP, a request's as well (each logger has a connection of its own, so they
+        come in any order). When ``timeout`` seconds pass, what has come so far is returned.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -48,7 +52,11 @@ class Witness:
                 if left <= 0 or self._closed:
                     break
                 self._changed.wait(left)
-            return tuple(self._records.pop(source, ()))
+            records = self._records.pop(source, [])
+        return tuple(
+            replace(record, filter_chain="") if record.filter_chain == HTTP_CHAIN else record
+            for record in records
+        )
 
     def close(self) -> None:
         """Stop receiving; whoever waits gets what is there."""
@@ -65,7 +73,11 @@ class Witness:
         self.path.unlink(missing_ok=True)
 
     def _complete(self, source: str) -> bool:
-        return any(record.kind == "connection" for record in self._records.get(source, ()))
+        records = self._records.get(source, ())
+        kinds = {record.kind for record in records}
+        return "connection" in kinds and (
+            "http" in kinds or not any(record.filter_chain in _HTTP_CHAINS for record in records)
+        )
 
     def _accept(self) -> None:
         readers = []

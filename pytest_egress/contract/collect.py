@@ -12,9 +12,10 @@ from pytest_egress.contract.metadata import read_metadata
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.reader import Document, read_documents
 from pytest_egress.contract.report import Locator, Path, Report
-from pytest_egress.contract.resources import Resource, ServiceEntry
+from pytest_egress.contract.resources import Metadata, Resource, ServiceEntry
 from pytest_egress.contract.schema import check
 from pytest_egress.contract.source import Source
+from pytest_egress.contract.suggest import nearest
 
 __all__ = ["Collector"]
 
@@ -102,7 +103,8 @@ class Collector:
         self._problems.extend(report.problems)
 
     def _decode(self, kind: Kind, value: dict[str, Any], report: Report) -> Resource | None:
-        metadata = read_metadata(value.get("metadata"), report)
+        misspelt = "metadata" not in value and any(nearest(key, ["metadata"]) for key in value)
+        metadata = Metadata("") if misspelt else read_metadata(value.get("metadata"), report)
         checked = check(value, kind.shape, (), report)
         spec = checked.get("spec", {})
         if isinstance(value.get("spec", {} if not kind.shape.required else None), dict):

@@ -52,7 +52,7 @@ def check_endpoint(
     elif resolution in {"DNS", "DNS_ROUND_ROBIN"}:
         address = endpoint.get("address", "")
         known = "address" in endpoint or "address" not in raw
-        said = "address" not in raw and "network" not in raw  # by the CRD's rule
+        said = ("address" not in raw and "network" not in raw) or _bad_socket(address)
         if known and not said and not is_ip(address) and fqdn_flaw(address) is not None:
             message = f'endpoint address "{address}" is neither a DNS name nor an IP address'
             report.error("endpoint/address", message, (*path, "address"))
@@ -66,8 +66,7 @@ def _check_crd(endpoint: dict[str, Any], raw: dict[str, Any], path: Path, report
         report.error("endpoint/address-required", message, (*path, "address"))
     address = endpoint.get("address", "")
     if address.startswith(_UNIX):
-        # stricter than istiod: an abstract name may not end with a slash either
-        if unix_path_flaw(address) is not None or address.endswith("/"):
+        if _bad_socket(address):
             message = f'"{address}" is not a socket: write unix:///absolute/path or unix://@name'
             report.error("endpoint/unix-path", message, (*path, "address"))
         if "ports" in raw:
@@ -80,6 +79,12 @@ def _check_crd(endpoint: dict[str, Any], raw: dict[str, Any], path: Path, report
             report.error("endpoint/port-name", message, place, key=True)
         if flaw := port_flaw(number):
             report.error("endpoint/port-number", flaw, place)
+
+
+def _bad_socket(address: str) -> bool:
+    """As the CRD has it, which forbids a slash at the end of an abstract name too."""
+    flawed = unix_path_flaw(address) is not None or address.endswith("/")
+    return address.startswith(_UNIX) and flawed
 
 
 def _check_static(
@@ -96,6 +101,8 @@ def _check_static(
     if "address" in raw and "address" not in endpoint:
         return  # of a wrong type, which has been said
     if address == "":
+        if "network" in raw and "network" not in endpoint:
+            return
         if endpoint.get("network", "") == "":
             if "address" in raw or "network" in raw:
                 message = "the endpoint's address is empty: give an address"

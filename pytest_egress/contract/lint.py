@@ -81,22 +81,42 @@ def _is_open(entry: ServiceEntry, port: Port) -> bool:
 
 
 def _same_host_and_port(entries: Iterable[ServiceEntry]) -> Iterable[Problem]:
-    """Two entries for one host and port in one namespace, or both visible everywhere."""
-    first: dict[tuple[str, int], tuple[ServiceEntry, int]] = {}
+    """Two entries for one host and port, in one namespace or both seen beyond their own.
+
+    A private entry beside another namespace's public one is a way to override it: no finding.
+    """
+    first: dict[tuple[str, int, str], tuple[ServiceEntry, int]] = {}
     for entry in entries:
+        scopes = (
+            [entry.metadata.namespace] if _is_private(entry) else [entry.metadata.namespace, ""]
+        )
         for h, host in enumerate(entry.hosts):
-            name = host.lower()
+            clash: tuple[ServiceEntry, int] | None = None
             for port in entry.ports:
-                known, i = first.setdefault((name, port.number), (entry, h))
-                if known is not entry:
-                    place = known.at("spec", "hosts", i)
-                    message = (
-                        f"{host}:{port.number} is declared at {place} already: "
-                        "Istio merges or drops one of the two. Keep one"
-                    )
-                    position = entry.at("spec", "hosts", h)
-                    yield Problem("warning", message, position, "lint/duplicate-host-port")
-                    break
+                for scope in scopes:
+                    known = first.setdefault((host.lower(), port.number, scope), (entry, h))
+                    if known[0] is not entry and clash is None:
+                        clash = known
+                        number = port.number
+            if clash is not None:
+                place = clash[0].at("spec", "hosts", clash[1])
+                message = (
+                    f"{host}:{number} is declared at {place} already: "
+                    "Istio merges or drops one of the two. Keep one"
+                )
+                position = entry.at("spec", "hosts", h)
+                yield Problem("warning", message, position, "lint/duplicate-host-port")
+
+
+def _is_private(entry: ServiceEntry) -> bool:
+    """Seen by its own namespace at most."""
+    return bool(entry.export_to) and set(entry.export_to) <= {".", "~", entry.metadata.namespace}
+
+
+def _meet(one: ServiceEntry, other: ServiceEntry) -> bool:
+    """Whether some workload may see both."""
+    same = one.metadata.namespace == other.metadata.namespace
+    return same or not (_is_private(one) and _is_private(other))
 
 
 def _swallowed_ports(entries: Iterable[ServiceEntry]) -> Iterable[Problem]:
@@ -113,7 +133,7 @@ def _swallowed_ports(entries: Iterable[ServiceEntry]) -> Iterable[Problem]:
         routed = HTTP_PROTOCOLS | TLS_PROTOCOLS
         others = [(e, i) for e, i in places if e.ports[i].protocol.lower() in routed]
         for entry, i in bare:
-            other = next(((e, j) for e, j in others if e is not entry), None)
+            other = next(((e, j) for e, j in others if e is not entry and _meet(e, entry)), None)
             if other is not None:
                 place = other[0].at("spec", "ports", other[1])
                 message = (

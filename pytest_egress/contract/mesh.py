@@ -148,7 +148,7 @@ def _policy(value: dict[str, Any], fields: dict[str, Any], report: Report) -> Ou
     if policy is None:
         return OutboundTrafficPolicy("ALLOW_ANY")
     given = next(name for name in value if _camel(name) == "outboundTrafficPolicy")
-    for name in policy:
+    for name in value[given]:
         if name == "tls":
             message = "outboundTrafficPolicy.tls is not supported: needs --egress-backend=kind"
             report.error("mesh/unsupported-field", message, (given, name), key=True)

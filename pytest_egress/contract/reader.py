@@ -23,8 +23,8 @@ __all__ = ["MAX_BYTES", "Document", "decode", "explain", "read_documents", "too_
 MAX_BYTES = 32 * 1024 * 1024
 _MAX_DEPTH = 100
 _MAX_VALUES = 100_000
-_SUSPECT_OPENERS = 500
-_SUSPECT_BLOCKS = re.compile(r"[ \t\-?:]{200}")
+_SUSPECT_OPENERS = 100
+_SUSPECT_BLOCKS = re.compile(r"[ \t\-?:]{100}")
 _UNPRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -182,6 +182,8 @@ def _refuse_text(source: Source) -> Problem | None:
 def _syntax_problem(source: Source, error: Any) -> Problem:
     """One message for a text that is no YAML, at the place where a reader has to look."""
     mark = error.problem_mark or error.context_mark
+    if "alias" in str(error.context):
+        mark = error.context_mark  # the asterisk
     index = mark.index if mark is not None else 0
     start = error.context_mark.index if error.context_mark is not None else index
     template = _template_near(source, start, index)
@@ -199,7 +201,7 @@ def _syntax_problem(source: Source, error: Any) -> Problem:
 def _mend(what: str) -> str:
     if "mapping values are not allowed" in what:
         return "Indent the line as its neighbours, or quote a value that contains ': '"
-    if "undefined alias" in what:
+    if "alias" in what:
         return "Quote a value that begins with '*': '*.example.com'"
     if "cannot start any token" in what:
         return "Quote a value that begins with @, ` or %"

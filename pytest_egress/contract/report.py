@@ -36,13 +36,14 @@ class Report:
         value: the object as written.
     """
 
-    __slots__ = ("document", "locate", "problems", "value")
+    __slots__ = ("_seen", "document", "locate", "problems", "value")
 
     def __init__(self, document: Document, base: Path = (), value: Any = None) -> None:
         self.document = document
         self.value = document.value if value is None else value
         self.locate = Locator(document, base)
         self.problems: list[Problem] = []
+        self._seen: set[Problem] = set()
 
     def error(self, rule: str, message: str, path: Path, *, key: bool = False) -> None:
         """A finding that makes Kubernetes, istiod or this program refuse the object.
@@ -58,5 +59,6 @@ class Report:
         self._add(Problem("warning", message, self.locate(path, key=key), rule))
 
     def _add(self, problem: Problem) -> None:
-        if problem not in self.problems:
+        if problem not in self._seen:
+            self._seen.add(problem)
             self.problems.append(problem)

@@ -17,6 +17,7 @@ from pytest_egress.contract.suggest import did_you_mean
 __all__ = ["WRONG", "Any_", "Bool", "Int", "List", "Map", "Obj", "Shape", "Text", "check"]
 
 UINT32 = (1 << 32) - 1
+_MOST_UNKNOWN = 20  # one by one; a mapping with more is something else altogether
 _NO_FIELDS: Mapping[str, Shape] = MappingProxyType({})
 _NO_HINTS: Mapping[str, str] = MappingProxyType({})
 
@@ -120,6 +121,7 @@ def check(value: Any, shape: Shape, path: Path, report: Report) -> Any:
         if shape.most and len(value) > shape.most:
             message = f"{len(value)} entries are too many: at most {shape.most} are allowed"
             report.error("schema/too-many", message, path)
+            return WRONG
         checked = {k: check(v, shape.value, (*path, k), report) for k, v in value.items()}
         return {k: v for k, v in checked.items() if v is not WRONG}
     if isinstance(shape, Bool) and not isinstance(value, bool):
@@ -134,6 +136,7 @@ def _object(value: Any, shape: Obj, path: Path, report: Report) -> Any:
         return _wrong_type(value, "a mapping", path, report)
     known = shape.fields
     checked = {}
+    unknown = 0
     for name, inner in value.items():
         expected = known.get(name)
         if expected is not None:
@@ -141,7 +144,12 @@ def _object(value: Any, shape: Obj, path: Path, report: Report) -> Any:
             if good is not WRONG:
                 checked[name] = good
         elif not shape.open:
-            _unknown_field(name, value, shape, path, report)
+            unknown += 1
+            if unknown <= _MOST_UNKNOWN:
+                _unknown_field(name, value, shape, path, report)
+    if unknown > _MOST_UNKNOWN:
+        message = f"{unknown} unknown fields in {_field_name(path)}: is this the right kind?"
+        report.error("schema/unknown-field", message, path, key=True)
     for name in shape.required:
         if name not in value:
             _missing_field(name, value, shape, path, report)
@@ -157,6 +165,7 @@ def _list(value: Any, shape: List, path: Path, report: Report) -> Any:
     if shape.most and len(value) > shape.most:
         message = f"{len(value)} items are too many: at most {shape.most} are allowed"
         report.error("schema/too-many", message, path)
+        return WRONG
     return [check(item, shape.item, (*path, i), report) for i, item in enumerate(value)]
 
 

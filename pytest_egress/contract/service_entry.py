@@ -48,8 +48,8 @@ def check_service_entry(
     _check_ports(spec, raw, resolution, metadata, report)
     _check_endpoints(spec, raw, resolution, report)
     if resolution == "DYNAMIC_DNS":
-        _check_dynamic(spec, raw, metadata, report)
-    _check_many_hosts(spec, resolution, report)
+        _check_dynamic(spec, metadata, report)
+    _check_many_hosts(spec, raw, resolution, report)
     if "exportTo" in spec:
         check_export_to(spec["exportTo"], metadata.namespace, report)
 
@@ -148,7 +148,7 @@ def _check_ports(
 def _check_endpoints(
     spec: dict[str, Any], raw: dict[str, Any], resolution: str | None, report: Report
 ) -> None:
-    present = "endpoints" in raw
+    present = "endpoints" in spec  # when null or of a wrong type, that has been said
     path: Path = ("spec", "endpoints")
     if present and "workloadSelector" in raw:
         message = "endpoints and workloadSelector exclude each other: keep one of the two"
@@ -171,7 +171,9 @@ def _check_endpoints(
         return
     ports = spec.get("ports", ())
     sound = "ports" in spec or "ports" not in raw
-    sound = sound and all(port is not WRONG and "name" in port for port in ports)
+    sound = sound and not any(
+        port is WRONG or "name" not in port or port_name_flaw(port["name"]) for port in ports
+    )
     names = {port["name"] for port in ports} if sound else None
     for i, endpoint in enumerate(endpoints):
         if endpoint is not WRONG:
@@ -185,19 +187,17 @@ def _check_endpoints(
             )
 
 
-def _check_dynamic(
-    spec: dict[str, Any], raw: dict[str, Any], metadata: Metadata, report: Report
-) -> None:
+def _check_dynamic(spec: dict[str, Any], metadata: Metadata, report: Report) -> None:
     for name, why in (
         ("addresses", "it routes by host name"),
         ("endpoints", "the address is looked up for each host"),
     ):
-        if raw.get(name):
+        if spec.get(name):
             message = f"{name} cannot be given with resolution DYNAMIC_DNS: {why}"
             report.error(f"service-entry/dynamic-dns-{name}", message, ("spec", name), key=True)
     for i, port in enumerate(spec.get("ports", ())):
         if port is WRONG or protocol_flaw(port.get("protocol", "")):
-            continue
+            continue  # which has been said
         if port.get("protocol", "").lower() not in _DYNAMIC:
             message = "DYNAMIC_DNS takes ports of protocol HTTP, HTTP2, GRPC or TLS only"
             if port.get("protocol", "").lower() == "https":
@@ -212,12 +212,17 @@ def _check_dynamic(
         report.error("service-entry/dynamic-dns-waypoint", message, ("spec", "location"))
 
 
-def _check_many_hosts(spec: dict[str, Any], resolution: str | None, report: Report) -> None:
+def _check_many_hosts(
+    spec: dict[str, Any], raw: dict[str, Any], resolution: str | None, report: Report
+) -> None:
     """With several hosts only HTTP and TLS tell which one is meant."""
     if resolution in {"NONE", None} or len(spec.get("hosts", ())) < 2:
         return
-    ports = [(i, p) for i, p in enumerate(spec.get("ports", ())) if p is not WRONG]
-    protocols = [(i, p.get("protocol", "").lower()) for i, p in ports]
+    protocols = [
+        (i, port.get("protocol", "").lower())
+        for i, port in enumerate(spec.get("ports", ()))
+        if port is not WRONG and ("protocol" in port or "protocol" not in raw["ports"][i])
+    ]
     for i, protocol in protocols:
         if protocol not in HTTP_PROTOCOLS | TLS_PROTOCOLS and not protocol_flaw(protocol):
             message = (

@@ -31,15 +31,11 @@ def check_sidecar(
 ) -> None:
     """Report what istiod or the API server says of this Sidecar (see ``check_service_entry``)."""
     check_selector(spec.get("workloadSelector"), raw.get("workloadSelector"), "sidecar", report)
-    if not (
-        raw.get("egress")
-        or raw.get("ingress")
-        or "outboundTrafficPolicy" in raw
-        or "inboundConnectionPool" in raw
-    ):
+    says = {"outboundTrafficPolicy", "inboundConnectionPool"} & set(raw)
+    if not says and all(raw.get(name, []) == [] for name in ("egress", "ingress")):
         if set(raw) <= {"egress", "ingress", "workloadSelector"}:  # else a misspelt one is reported
             message = "the Sidecar says nothing: give egress, ingress or outboundTrafficPolicy"
-            report.error("sidecar/empty", message, ("spec",))
+            report.error("sidecar/empty", message, ("spec",), key=True)
         return
     ports: set[int] = set()
     sockets: set[str] = set()
@@ -49,7 +45,7 @@ def check_sidecar(
             continue
         path: Path = ("spec", "egress", i)
         if "port" in raw["egress"][i]:
-            _check_port(listener, path, report)
+            _check_port(listener, raw["egress"][i], path, report)
             _check_unique(listener, path, ports, sockets, report)
         elif i != len(listeners) - 1:
             message = (
@@ -70,9 +66,9 @@ def check_sidecar(
         _check_policy(spec["outboundTrafficPolicy"], raw["outboundTrafficPolicy"], report)
 
 
-def _check_port(listener: dict[str, Any], path: Path, report: Report) -> None:
+def _check_port(listener: dict[str, Any], raw: dict[str, Any], path: Path, report: Report) -> None:
     port = listener.get("port")
-    if port is None:
+    if port is None or ("number" in raw["port"] and "number" not in port):
         return
     bind, mode = listener.get("bind", ""), listener.get("captureMode", "DEFAULT")
     number = port.get("number", 0)

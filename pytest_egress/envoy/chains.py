@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 
 from pytest_egress.envoy.forward_proxy import sni_forward_proxy
-from pytest_egress.envoy.names import WILDCARD_ADDRESS, cluster_name, is_ip, parse_prefix
+from pytest_egress.envoy.names import WILDCARD_ADDRESS, cluster_name, parse_prefix
 from pytest_egress.envoy.protocols import TLS, Protocol
 from pytest_egress.envoy.services import Service, ServicePort
 
@@ -59,7 +60,8 @@ class Chain:
     def conflict_key(self) -> Hashable:
         """Two chains of one listener with equal keys match the same; the later one is dropped."""
         names = frozenset(name for name in self.server_names if name != "*")
-        return (self.plaintext_http, names, frozenset(_masked(self.cidrs)))
+        ranges = frozenset(it.network for it in _prefixes(self.cidrs))
+        return (self.plaintext_http, names, ranges)
 
     def match(self) -> dict[str, Any]:
         """The ``FilterChainMatch``."""
@@ -70,9 +72,8 @@ class Chain:
         if self.server_names and "*" not in self.server_names:
             match["server_names"] = sorted(self.server_names)
         ranges = [
-            {"address_prefix": address, "prefix_len": int(length)}
-            for address, _, length in (_canonical(cidr).partition("/") for cidr in self.cidrs)
-            if address != WILDCARD_ADDRESS
+            {"address_prefix": str(it.ip), "prefix_len": it.network.prefixlen}
+            for it in _prefixes(self.cidrs)
         ]
         if ranges:
             match["prefix_ranges"] = ranges
@@ -123,20 +124,7 @@ def _network_filters(
     return filters
 
 
-def _canonical(cidr: str) -> str:
-    """The range as Envoy gets it: host bits kept, address in its shortest form."""
-    prefix = parse_prefix(cidr)
-    return str(prefix) if prefix is not None else f"{cidr}/{128 if ':' in cidr else 32}"
-
-
-def _masked(cidrs: tuple[str, ...]) -> set[str]:
-    """The ranges that tell chains apart; one that starts at 0.0.0.0 matches everything."""
-    masked = set()
-    for cidr in cidrs:
-        prefix = parse_prefix(cidr)
-        if prefix is None:
-            if is_ip(cidr):
-                masked.add(cidr)
-        elif str(prefix.ip) != WILDCARD_ADDRESS:
-            masked.add(str(prefix.network))
-    return masked
+def _prefixes(cidrs: tuple[str, ...]) -> list[IPv4Interface | IPv6Interface]:
+    """The ranges with their host bits; one that starts at 0.0.0.0 restricts nothing."""
+    parsed = (parse_prefix(cidr) for cidr in cidrs)
+    return [it for it in parsed if it is not None and str(it.ip) != WILDCARD_ADDRESS]

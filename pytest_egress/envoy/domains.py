@@ -61,12 +61,9 @@ def _kubernetes_names(host: str, namespace: str) -> Iterator[str]:
     """``svc``, ``svc.ns.svc`` and ``svc.ns`` for hosts that look like a Kubernetes Service's."""
     if not host.endswith(_CLUSTER_DOMAIN):
         return
-    end = host.index(".svc.")
-    if end <= 0:
-        return
-    dot = host.index(".")
-    if dot + 1 > end:
-        return
+    end, dot = host.index(".svc."), host.index(".")
+    if dot >= end:
+        return  # no namespace: svc.cluster.local itself, or a wildcard below it
     if host[dot + 1 : end] == namespace:
         yield host[:dot]
         yield f"{host[:end]}.svc"

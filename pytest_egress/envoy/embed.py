@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from pytest_egress.envoy.instruments import (
     CONTROL_CLUSTER,
+    HTTP_CHAIN,
     WITNESS_CLUSTER,
     access_log,
     control_listener,
@@ -154,6 +155,10 @@ def _cluster(cluster: Json, assignments: Mapping[str, Json], places: Places | No
         result["load_assignment"] = assignments.get(
             result["name"], {"cluster_name": result["name"]}
         )
+    # Mutual TLS between sidecars needs the mesh's own CA; its endpoints are spoken to in plain text,
+    # which changes neither the route nor the verdict.
+    result.pop("transport_socket_matches", None)
+    result.pop("transport_socket", None)
     if places is None:
         return result
     # One resolver for the whole process: thousands of clusters would each open their own.
@@ -271,7 +276,10 @@ class _Rewriter:
             name in self._original for item in filters for name in _clusters_of(item)
         ):
             filters.insert(0, original_destination(self._places.original_port()))
-        return {**chain, "filters": filters}
+        result = {**chain, "filters": filters}
+        if any(item["typed_config"]["@type"] == _HCM for item in filters):
+            result.setdefault("name", HTTP_CHAIN)
+        return result
 
     def _hcm(self, listener: str, config: Json) -> Json:
         result = dict(config)

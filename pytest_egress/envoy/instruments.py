@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "CONTROL_ADDRESS",
     "CONTROL_CLUSTER",
+    "HTTP_CHAIN",
     "WITNESS_CLUSTER",
     "access_log",
     "control_listener",
@@ -26,6 +27,10 @@ Json = dict[str, Any]
 CONTROL_ADDRESS = ("127.255.255.254", 9)
 CONTROL_CLUSTER = "pytest_egress_control"
 WITNESS_CLUSTER = "pytest_egress_witness"
+
+#: The name given to filter chains that istiod leaves unnamed and that speak HTTP: it tells, from a
+#: connection's record, that a request's record belongs to it.
+HTTP_CHAIN = "pytest_egress_http"
 
 _TYPE = "type.googleapis.com/envoy."
 _TCP_PROXY = _TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"

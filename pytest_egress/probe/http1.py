@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from .options import Options
 from .result import NO_HEADERS, Headers, Response
 from .target import Target
-from .wire import StageFailure, Wire
+from .wire import StageFailure, Wire, more_telling
 
 __all__ = ["exchange", "request_bytes", "request_headers"]
 
@@ -57,16 +57,21 @@ def exchange(wire: Wire, target: Target, options: Options) -> Response:
     """
     broken: StageFailure | None = None
     try:
-        wire.send(request_bytes(target, options), "sending the request")
+        wire.send_until(request_bytes(target, options), _is_final, "sending the request")
     except StageFailure as failure:
         # A server may answer early and close while we are still sending (RFC 9112 9.5).
         broken = failure
     try:
         return _read_response(wire, options.method.upper(), options.max_body)
     except StageFailure as failure:
-        if broken is not None and failure.response is None:
-            raise broken from failure
-        raise
+        if failure.response is not None:
+            raise
+        raise more_telling(broken, failure) from None
+
+
+def _is_final(answer: bytearray) -> bool:
+    """Whether an answer has begun that is not an informational one."""
+    return len(answer) >= 12 and not answer.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1"))
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import hpack
 from .result import Headers, Response
-from .wire import StageFailure, Wire
+from .wire import StageFailure, Wire, more_telling
 
 __all__ = ["exchange"]
 
@@ -88,7 +88,7 @@ class _Exchange:
         self.wire = wire
         self.max_body = max_body
         self.decoder = hpack.Decoder(max_list_size=_HEAD_LIMIT)
-        self.unsent = b""
+        self.unsent = self.outgoing = b""
         self.connection_window = self.stream_window = self.initial_window = 65535
         self.max_frame = _OUR_MAX_FRAME
         self.settings_seen = self.ended = self.truncated = False
@@ -136,14 +136,17 @@ class _Exchange:
         if self.broken is not None:
             return
         try:
-            self.wire.send(data, "sending the request")
+            # Whatever comes back is read first: it may be the answer, and the end of sending.
+            self.outgoing = self.wire.send_until(self.outgoing + data, bool, "sending the request")
         except StageFailure as failure:
             # The answer, or GOAWAY with the reason, may have come before the end.
             self.broken = failure
 
     def _push(self) -> None:
         """Send as much of the body as the windows allow (RFC 9113 5.2)."""
-        while self.unsent and self.broken is None:
+        if self.outgoing:
+            self._send(b"")
+        while self.unsent and not self.outgoing and self.broken is None:
             size = min(self.connection_window, self.stream_window, self.max_frame)
             if size <= 0:
                 return
@@ -156,8 +159,7 @@ class _Exchange:
         try:
             return self._read_frame()
         except StageFailure as failure:
-            ended = failure.kind in {"eof", "reset", "timeout"}
-            raise (self.broken if ended and self.broken else failure) from None
+            raise more_telling(self.broken, failure) from None
 
     def _read_frame(self) -> tuple[int, int, int, bytes]:
         if not self.settings_seen and self.wire.peek(5, _DOING) == b"HTTP/":

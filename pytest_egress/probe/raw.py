@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from .options import Options
-from .wire import StageFailure, Wire
+from .wire import StageFailure, Wire, more_telling
 
 __all__ = ["TOKEN_PREFIX", "exchange", "probe_line"]
 
@@ -38,14 +38,13 @@ def exchange(wire: Wire, options: Options, *, payload: bytes) -> bytes:
             try:
                 wire.send(payload, "sending the payload")
             except StageFailure as failure:
-                # What the peer said before it closed is worth more than that it closed.
                 broken = failure
         elif options.read_first:
             return received
         try:
             return received + _read(wire, options, "awaiting an answer")
         except StageFailure as failure:
-            raise (broken if broken and not failure.received else failure) from None
+            raise more_telling(broken, failure) from None
     except StageFailure as failure:
         failure.received = received + failure.received
         raise

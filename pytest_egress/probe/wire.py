@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
 from .result import Response, TlsInfo
 
-__all__ = ["Deadline", "StageFailure", "Wire", "failure_from"]
+__all__ = ["Deadline", "StageFailure", "Wire", "failure_from", "more_telling"]
 
 _CHUNK = 65536
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _UNREACHABLE = frozenset(
     {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 )
@@ -65,6 +68,16 @@ def _tls_failure(error: ssl.SSLError, doing: str) -> StageFailure:
     return StageFailure("protocol", f"the peer does not speak TLS as expected {doing}: {text}")
 
 
+def more_telling(sending: StageFailure | None, reading: StageFailure) -> StageFailure:
+    """Choose between the failure to send and that of reading an answer all the same.
+
+    Peers often close while they are still being sent to, having said why.
+    """
+    if sending is None or reading.received or reading.kind in {"protocol", "tls-alert"}:
+        return reading
+    return sending
+
+
 class Deadline:
     """The end of an attempt on the monotonic clock."""
 
@@ -109,6 +122,49 @@ class Wire:
                 view = view[self.sock.send(view) :]
             except OSError as error:
                 raise failure_from(error, doing) from error
+
+    def send_until(self, data: bytes, done: Callable[[bytearray], bool], doing: str) -> bytes:
+        """Send, but stop once what came back meanwhile makes sending pointless.
+
+        A peer that has answered need not read on: Envoy answers 403 in the midst of a body and
+        then holds the connection for a second.
+
+        Args:
+            data: what to send.
+            done: asked about the buffer whenever the socket takes no more.
+            doing: what for, in the words of a failure.
+
+        Returns:
+            What was not sent, because ``done`` said so or the peer ended its stream.
+
+        Raises:
+            StageFailure: the connection broke or the deadline passed.
+        """
+        view = memoryview(data)
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN | select.POLLOUT)
+        self.sock.settimeout(0)
+        try:
+            while view:
+                try:
+                    view = view[self.sock.send(view) :]
+                    continue
+                except _NOT_NOW:
+                    if done(self.buffer):
+                        break
+                    events = poll.poll(self.deadline.remaining(doing) * 1000)
+                if not events or events[0][1] & ~select.POLLOUT == 0:
+                    continue
+                try:
+                    more = self.sock.recv(_CHUNK)
+                except _NOT_NOW:
+                    continue
+                self.buffer += more
+                if not more:
+                    break
+        except OSError as error:
+            raise failure_from(error, doing) from error
+        return bytes(view)
 
     def receive(self, doing: str, patience: float | None = None) -> bytes | None:
         """Receive what is there next, past the buffer.

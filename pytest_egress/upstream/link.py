@@ -10,6 +10,7 @@ from pytest_egress.upstream.conduct import Effect
 from pytest_egress.upstream.places import Place, Slot
 from pytest_egress.upstream.pool import Address, Wire
 from pytest_egress.upstream.record import Connection
+from pytest_egress.upstream.rules import Scope
 from pytest_egress.upstream.site import Site
 
 __all__ = ["CHUNK", "Link"]
@@ -78,6 +79,10 @@ class Link(Wire):
     def names(self, *first: str) -> tuple[str, ...]:
         """Return ``first`` and the hosts of the place, each once, the empty ones left out."""
         return tuple(dict.fromkeys(name for name in (*first, *self.hosts) if name))
+
+    def falls_in(self, scope: Scope) -> bool:
+        """Whether ``scope`` is about this connection."""
+        return scope.covers(self.names(self.record.sni, self.asked), self.address, self.port)
 
     def speaks(self, protocol: str) -> None:
         """Note in the record that ``protocol`` is spoken."""

@@ -6,7 +6,6 @@ import hmac
 import secrets
 import socket
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,7 @@ from typing import final
 
 from pytest_egress.evidence import UpstreamProof
 from pytest_egress.upstream.authority import Authority
-from pytest_egress.upstream.conduct import Effect, Hang, Lookup, Refuse, Respond
+from pytest_egress.upstream.conduct import Effect, Hang, Lookup, Refuse
 from pytest_egress.upstream.dns import NameServer, Responder
 from pytest_egress.upstream.door import State
 from pytest_egress.upstream.link import Link
@@ -25,10 +24,11 @@ from pytest_egress.upstream.names import (
     check_port,
     is_address,
 )
+from pytest_egress.upstream.originals import Originals
 from pytest_egress.upstream.places import Place, Places, Slot, distinct_loopback
-from pytest_egress.upstream.pool import Acceptor, Address, Wire, Workers
+from pytest_egress.upstream.pool import Acceptor, Address, Workers
 from pytest_egress.upstream.record import Connection, Journal, Request
-from pytest_egress.upstream.rules import Rules, Scope, Script
+from pytest_egress.upstream.rules import Rules, Scope, Script, connects
 from pytest_egress.upstream.script import Upstream
 from pytest_egress.upstream.site import Site
 from pytest_egress.upstream.zone import Reply, View, Zone
@@ -36,7 +36,6 @@ from pytest_egress.upstream.zone import Reply, View, Zone
 __all__ = ["Outside"]
 
 _DECLARED = 64  # hosts that get places of their own before they are scripted
-_ORIGINALS = 128  # places for original destinations; then the one unused for longest is reused
 
 
 @final
@@ -93,7 +92,7 @@ class Outside:
         )
         self._servers: dict[View, NameServer] = {}
         self._declared: set[str] = set()
-        self._originals: OrderedDict[tuple[str, int], Place] = OrderedDict()
+        self._originals = Originals(self._places, self._sockets_left)
         self._warming: threading.Thread | None = None
 
     def __enter__(self) -> Outside:
@@ -231,23 +230,7 @@ class Outside:
         """
         key = (check_address(address), check_port(port))
         with self._lock:
-            if not self.distinct_addresses:
-                return self._places.default.ip
-            place = self._originals.get(key)
-            if place is not None:
-                self._originals.move_to_end(key)
-                return place.ip
-            if len(self._originals) < min(_ORIGINALS, max(self._sockets_left(), 8)):
-                place = self._places.add(key[0], port=key[1], every_port=False)
-            else:
-                _, place = self._originals.popitem(last=False)
-                place.address, place.port = key
-                self._places.refresh(place)
-            self._originals[key] = place
-            for slot in self._places.slots():
-                if slot.original:
-                    self._places.listen(place, slot)
-            return place.ip
+            return self._originals.place(*key).ip
 
     def original_port(self, override: int = 0) -> int:
         """Return the loopback port of places for original destinations.
@@ -256,12 +239,9 @@ class Outside:
             override: the port that is dialled in place of the original one
                 (``upstream_port_override`` of ORIGINAL_DST clusters); 0: the original one.
         """
-        slot = Slot(check_port(override) if override else 0, original=True)
+        port = check_port(override) if override else 0
         with self._lock:
-            number = self._places.number(slot)
-            for place in self._originals.values():
-                self._places.listen(place, slot)
-            return number
+            return self._originals.number(port)
 
     def real(self, address: str, port: int) -> tuple[str, int] | None:
         """Return what a loopback address and port stand for; None if several, or nothing."""
@@ -387,8 +367,8 @@ class Outside:
             hosts = self._zone.hosts_of(place)
             if place.address in moved or whole.covers(hosts, place.address, None):
                 self._places.refresh(place)
-        if _connects(old) != _connects(new):
-            self._workers.abort(lambda wire: _belongs(wire, scope))
+        if connects(old) != connects(new):
+            self._workers.abort(lambda wire: isinstance(wire, Link) and wire.falls_in(scope))
 
     def _renew(self, host: str) -> None:
         """Let what ``host`` covers resolve anew."""
@@ -426,19 +406,3 @@ class Outside:
         if most == resource.RLIM_INFINITY:
             most = 1 << 16
         return min(most // 4, 8192) - self._places.sockets()
-
-
-def _connects(script: Script | None) -> object:
-    """What a script changes about connections, as opposed to requests on an open one."""
-    if script is None:
-        return (None, None)
-    conduct = None if isinstance(script.conduct, Respond) else script.conduct
-    return (conduct, script.certificate)
-
-
-def _belongs(wire: Wire, scope: Scope) -> bool:
-    """Whether an open connection is to what ``scope`` is about, so that it must be made anew."""
-    if not isinstance(wire, Link):
-        return False
-    names = wire.names(wire.record.sni, wire.asked)
-    return scope.covers(names, wire.address, wire.port)

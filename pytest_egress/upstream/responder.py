@@ -86,6 +86,10 @@ def _tls(link: Link) -> None:
     tls = context.wrap_socket(link.sock, server_side=True, do_handshake_on_connect=False)
     link.sock = tls
     tls.do_handshake()
+    if hasattr(socket, "TCP_QUICKACK"):
+        # The handshake ends with the client's message, and nothing is sent in return: a client
+        # that leaves Nagle's algorithm on would wait 40 ms for the acknowledgement.
+        tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     link.tls = True
     link.speaks("tls")
     if isinstance(conduct, Forward):

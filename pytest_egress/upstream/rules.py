@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pytest_egress.upstream.conduct import Certificate, Conduct, Effect, Grpc, Lookup
+from pytest_egress.upstream.conduct import Certificate, Conduct, Effect, Grpc, Lookup, Respond
 from pytest_egress.upstream.names import is_address, patterns
 
-__all__ = ["Rules", "Scope", "Script"]
+__all__ = ["Rules", "Scope", "Script", "connects"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,13 @@ class Script:
                 return None
             self.failures_left -= 1
             return self.failure
+
+
+def connects(script: Script | None) -> tuple[Conduct | None, Certificate | None]:
+    """Return what a script says of connections, as opposed to requests on an open one."""
+    if script is None:
+        return None, None
+    return None if isinstance(script.conduct, Respond) else script.conduct, script.certificate
 
 
 class Rules:

@@ -1,45 +1,45 @@
-"""The handle a test scripts the outside with; what it scripts ends with it."""
+"""The upstreams of an outside as a test sees them: by their host, until the test ends."""
 
 from __future__ import annotations
 
 from types import TracebackType
+from typing import final
 
-from pytest_egress.errors import ProbeError
+from pytest_egress.errors import BackendError
 from pytest_egress.upstream.outside import Outside
-from pytest_egress.upstream.record import Request
+from pytest_egress.upstream.record import Connection, Request
 from pytest_egress.upstream.script import Upstream
 
 __all__ = ["Upstreams"]
 
 
+@final
 class Upstreams:
-    """The external hosts, by name: ``upstreams["api.weather.com"].respond(503)``.
+    """Upstreams by host: ``upstreams["api.weather.com"].respond(503)``.
 
-    A name may be a wildcard (``*.weather.com``) or an IP address; ``upstreams["db.example", 5432]``
-    is one port of it.
+    As a context manager it resets the outside at its end: scripts and records are dropped.
 
     Args:
-        outside: the simulated outside; None when the real one is asked, which nobody can script.
+        outside: what they belong to; None when the real outside is asked (``--egress-live``):
+            then nothing can be scripted, and using it raises BackendError.
     """
 
     def __init__(self, outside: Outside | None) -> None:
         self._outside = outside
 
-    def __getitem__(self, key: str | tuple[str, int]) -> Upstream:
-        if self._outside is None:
-            raise ProbeError(f"{key!r} cannot be scripted: --egress-live asks the real outside")
-        name, port = key if isinstance(key, tuple) else (key, None)
-        return self._outside.host(name, port)
-
     @property
-    def requests(self) -> list[Request]:
-        """Every HTTP request that reached the outside since the last reset."""
-        return [] if self._outside is None else self._outside.requests
+    def outside(self) -> Outside:
+        """The outside that they belong to.
 
-    def reset(self) -> None:
-        """Drop every script and every recorded request."""
-        if self._outside is not None:
-            self._outside.reset()
+        Raises:
+            BackendError: the real outside is asked.
+        """
+        if self._outside is None:
+            raise BackendError(
+                "there are no upstreams to script: the real outside is asked",
+                next_step="run without --egress-live",
+            )
+        return self._outside
 
     def __enter__(self) -> Upstreams:
         return self
@@ -48,6 +48,26 @@ class Upstreams:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: TracebackType | None,
+        trace: TracebackType | None,
     ) -> None:
-        self.reset()
+        if self._outside is not None:
+            self._outside.reset()
+
+    def __getitem__(self, key: str | tuple[str, int]) -> Upstream:
+        """Return the upstream ``"host"``, or one port of it: ``"host", port``; see `Outside.host`.
+
+        Raises:
+            ValueError: the host or port is not one; the message says what was expected.
+            BackendError: the real outside is asked.
+        """
+        return self.outside.host(*key) if isinstance(key, tuple) else self.outside.host(key)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every HTTP request that arrived outside, the first first."""
+        return self.outside.requests
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Every connection that was accepted outside, the first first."""
+        return self.outside.connections

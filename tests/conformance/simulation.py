@@ -1,7 +1,8 @@
 """Envoy's own choice of listener, filter chain, virtual host and route, played over a program.
 
 A model of what the proxy does with one connection, as istiod's ``pilot/pkg/simulation``: it
-knows no endpoints, DNS, faults or retries.
+knows no endpoints, DNS, faults or retries, and of a route's match only the path prefix, the one
+kind that ServiceEntries give.
 """
 
 from __future__ import annotations

@@ -153,6 +153,31 @@ def test_mutual_tls_is_for_mesh_internal_only() -> None:
     assert "transport_socket_matches" not in built("MESH_EXTERNAL", "STATIC")
 
 
+@pytest.mark.parametrize(("accounts", "tls"), [(("db", "db"), True), (("db", ""), False)])
+def test_original_destination_takes_mutual_tls_for_all_or_none(
+    accounts: tuple[str, ...], *, tls: bool
+) -> None:
+    """With resolution NONE Envoy knows no endpoints, so one in plain text rules TLS out."""
+    selected = entry(
+        "a.example.com",
+        "80/HTTP",
+        resolution="NONE",
+        location="MESH_INTERNAL",
+        workload_selector={"topology.kubernetes.io/region": "eu"},
+    )
+    pods = [
+        WorkloadEntry(
+            Metadata(f"pod-{number}"),
+            locate=selected.locate,
+            endpoint=Endpoint(
+                f"10.0.0.{number}", locality="eu/z1", network="n1", service_account=it
+            ),
+        )
+        for number, it in enumerate(accounts)
+    ]
+    assert ("transport_socket" in compiled(selected, *pods).clusters[0]) is tls
+
+
 def test_dns_capture_uses_allocated_addresses() -> None:
     """With DNS capture the allocated IPv4 address is listened on, unless the entry opted out."""
     fields = {

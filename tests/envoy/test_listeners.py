@@ -44,7 +44,7 @@ def test_range_of_everything_matches_without_prefix() -> None:
 
 def test_addresses_each_get_a_listener() -> None:
     """A TCP service listens on each of its addresses; a repeated one counts once."""
-    addresses = ("10.0.0.2", "10.0.0.1", "10.0.0.2/32")
+    addresses = ("10.0.0.2", "10.0.0.1", "10.0.0.2/32", "10.0.0.0/255.0.0.0")
     program = compiled(entry("a.example.com", "5432/TCP", addresses=addresses))
     assert names(program.listeners) == ["10.0.0.2_5432", "10.0.0.1_5432"]
 

@@ -33,6 +33,14 @@ def test_origins_name_the_entries() -> None:
     assert program.listener_origins == {"0.0.0.0_80": (web, api), "0.0.0.0_443": (api,)}
 
 
+def test_origin_of_a_host_in_two_namespaces_is_the_one_with_the_cluster() -> None:
+    """Where listeners import one host from two namespaces, the first has the clusters."""
+    ours = entry("a.example.com", "80/HTTP")
+    theirs = entry("a.example.com", "80/HTTP", namespace="shop")
+    program = compiled(ours, theirs, sidecar("80/HTTP default/*", "shop/*"))
+    assert program.origins == {"outbound|80||a.example.com": (ours,)}
+
+
 def test_every_name_is_unique() -> None:
     """Envoy refuses two resources of one name, so whatever collides has been merged."""
     program = compiled(

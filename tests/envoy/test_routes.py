@@ -31,6 +31,12 @@ def test_short_form_never_displaces_a_full_name() -> None:
     assert found["web.shop:80"] == ["web.shop", "web.shop."]
 
 
+def test_wildcard_below_the_clusters_domain_is_not_shortened() -> None:
+    """``*.svc.cluster.local`` names no namespace, so it has no short forms."""
+    found = _domains(entry("*.svc.cluster.local", "80/HTTP", resolution="NONE"))
+    assert found["*.svc.cluster.local:80"] == ["*.svc.cluster.local", "*.svc.cluster.local."]
+
+
 @pytest.mark.parametrize(
     ("address", "domain"), [("10.0.0.1", "10.0.0.1"), ("2001:db8::1", "[2001:db8::1]")]
 )

@@ -89,6 +89,7 @@ def test_ports_of_one_host_are_merged() -> None:
         ("*/* ~shop/*", {"a", "b"}),
         ("*/* ~./*.example.com", {"c"}),
         ("shop/a.example.com", set()),
+        ("a.example.com", set()),
     ],
 )
 def test_sidecar_hosts(hosts: str, seen: set[str]) -> None:
@@ -99,7 +100,7 @@ def test_sidecar_hosts(hosts: str, seen: set[str]) -> None:
         entry("c.example.com", "80/HTTP", namespace="shop"),
         sidecar(hosts),
     )
-    assert {it["name"][13] for it in program.clusters if "|" in it["name"]} == seen
+    assert {it.split("|")[3][0] for it in names(program.clusters)} == seen
 
 
 def test_exact_import_of_a_host_with_addresses_finds_one() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_egress.probe import Attempt, Options, Prober, Response, Target
 
-from .servers import Handler, answer, close, drain, free_port, read_head, reset, serve
+from .servers import Handler, answer, close, drain, free_port, read_head, reset, serve, timed
 
 
 def _attempt(handler: Handler, **options: Any) -> Attempt:
@@ -270,6 +270,63 @@ def test_an_early_answer_outlives_a_broken_request() -> None:
     assert attempt.response.status == 413
 
 
+def test_an_early_answer_ends_the_sending() -> None:
+    """Envoy answers 403 in the midst of a body, reads no more and holds the connection."""
+    done = threading.Event()
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1)
+        sock.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+        done.wait(10)
+
+    attempt = _attempt_until(done, handler, method="POST", body=b"x" * 20_000_000)
+    assert attempt.response is not None
+    assert (attempt.response.status, attempt.response.body) == (403, b"no")
+    assert attempt.timings["http"] < 2
+
+
+def _attempt_until(done: threading.Event, handler: Handler, **options: Any) -> Attempt:
+    with serve(handler) as port:
+        attempt = Prober().attempt(Target("http", "127.0.0.1", port, "/"), Options(**options))
+        done.set()
+    return attempt
+
+
+def test_an_informational_answer_does_not_end_the_sending() -> None:
+    """A 103 in the midst of a body is no reason to stop: the body arrives whole."""
+    sizes: list[int] = []
+
+    def handler(sock: socket.socket) -> None:
+        head, _, body = read_head(sock).partition(b"\r\n\r\n")
+        assert b"Content-Length: 20000000" in head
+        sock.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        size = len(body)
+        while size < 20_000_000:
+            size += len(sock.recv(1 << 20))
+        sizes.append(size)
+        sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        drain(sock)
+
+    attempt = _attempt(handler, method="POST", body=b"x" * 20_000_000)
+    assert attempt.failure is None
+    assert sizes == [20_000_000]
+
+
+def test_a_stream_that_ends_while_we_send() -> None:
+    """A server that ends its side without an answer is not sent to until the timeout."""
+    done = threading.Event()
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1)
+        sock.shutdown(socket.SHUT_WR)
+        done.wait(10)
+
+    attempt = _attempt_until(done, handler, method="POST", body=b"x" * 20_000_000)
+    assert attempt.failure is not None
+    assert attempt.failure.kind == "eof"
+    assert attempt.timings["http"] < 2
+
+
 def test_a_refused_connection() -> None:
     """Nothing listens: the attempt ends at tcp, refused."""
     attempt = Prober().attempt(Target("http", "127.0.0.1", free_port(), "/"))
@@ -288,9 +345,8 @@ def test_a_held_connection_is_not_waited_for() -> None:
         drain(sock)
         gone.set()
 
-    started = time.monotonic()
-    attempt = _attempt(handler)
-    assert time.monotonic() - started < 0.5
+    attempt, elapsed = timed(0.5, lambda: _attempt(handler))
+    assert elapsed < 0.5
     assert attempt.response is not None
     assert attempt.response.body == b"no"
     assert gone.is_set()

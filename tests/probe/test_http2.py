@@ -237,6 +237,32 @@ def test_a_refusal_outlives_a_broken_request() -> None:
     assert (attempt.failure.kind, "CALM" in attempt.failure.message) == ("reset", True)
 
 
+def test_an_early_answer_ends_the_sending() -> None:
+    """An answer to a half-sent body is read although the server reads no more."""
+    done = threading.Event()
+
+    def handler(sock: socket.socket) -> None:
+        sock.recv(1)
+        wide = _frame(4, 0, 0, b"\0\x04\x7f\xff\xff\xff") + _frame(8, 0, 0, b"\x7f\xff\0\0")
+        sock.sendall(wide)
+        # Room for the start of the body only; then an answer in two pieces.
+        sock.recv(200_000)
+        sock.sendall(_frame(1, 4, 1, encode([(":status", "403")])))
+        sock.sendall(_frame(0, 1, 1, b"no"))
+        done.wait(10)
+
+    with serve(handler) as port:
+        attempt = Prober().attempt(
+            Target("http", "127.0.0.1", port, "/"),
+            Options(http_version="2", method="POST", body=b"x" * 20_000_000),
+        )
+        done.set()
+    assert attempt.failure is None
+    assert attempt.response is not None
+    assert (attempt.response.status, attempt.response.body) == (403, b"no")
+    assert attempt.timings["http"] < 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60), st.booleans())
 def test_any_bytes_end_the_attempt(data: bytes, settled: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_egress.probe import DnsResolver, SystemResolver
 from pytest_egress.probe.dns import DnsFormatError, encode_query, parse_answer
 
-from .servers import dns_reply, dns_server, free_port
+from .servers import dns_reply, dns_server, free_port, timed
 
 _NAME = "api.weather.com"
 
@@ -70,9 +69,8 @@ def test_no_data() -> None:
 def test_silence_times_out_exactly() -> None:
     """A server that does not answer costs the timeout and not more."""
     with dns_server(lambda _query: []) as server:
-        started = time.monotonic()
-        answer = DnsResolver(server).lookup(_NAME, socket.AF_INET, 0.2)
-        elapsed = time.monotonic() - started
+        resolver = DnsResolver(server)
+        answer, elapsed = timed(0.25, lambda: resolver.lookup(_NAME, socket.AF_INET, 0.2))
     assert answer.rcode == "TIMEOUT"
     assert 0.2 <= elapsed < 0.25
 
@@ -241,9 +239,8 @@ def test_the_system_resolver_times_out_exactly(monkeypatch: pytest.MonkeyPatch) 
     """A getaddrinfo that hangs is left alone after the timeout."""
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args: released.wait(10) and [])
-    started = time.monotonic()
-    answer = SystemResolver().lookup(_NAME, socket.AF_INET, 0.2)
-    elapsed = time.monotonic() - started
+    resolver = SystemResolver()
+    answer, elapsed = timed(0.25, lambda: resolver.lookup(_NAME, socket.AF_INET, 0.2))
     released.set()
     assert answer.rcode == "TIMEOUT"
     assert 0.2 <= elapsed < 0.25

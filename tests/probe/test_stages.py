@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,7 @@ from pytest_egress.probe import (
     connect,
 )
 
-from .servers import answer, free_port, serve
+from .servers import answer, free_port, serve, timed
 
 _OK = answer(b"HTTP/1.1 204 No Content\r\n\r\n")
 
@@ -154,9 +155,8 @@ def test_the_connect_timeout_is_exact() -> None:
         with connect("127.0.0.1", port, 1), socket.socket() as second:
             second.setblocking(False)
             second.connect_ex(("127.0.0.1", port))
-            started = time.monotonic()
-            made = attempt(Target("tcp", "127.0.0.1", port), Options(connect_timeout=0.2))
-            elapsed = time.monotonic() - started
+            target, options = Target("tcp", "127.0.0.1", port), Options(connect_timeout=0.2)
+            made, elapsed = timed(0.25, lambda: attempt(target, options))
     assert _kind(made) == ("tcp", "timeout")
     assert 0.2 <= elapsed < 0.25
 
@@ -189,9 +189,8 @@ def test_the_timeout_covers_all_stages() -> None:
 
     for handler, kind in ((slow, "timeout"), (trickle, "protocol")):
         with serve(handler) as port:
-            started = time.monotonic()
-            made = attempt(Target("http", "127.0.0.1", port, "/"), Options(timeout=0.4))
-            elapsed = time.monotonic() - started
+            prober, target = Prober(), Target("http", "127.0.0.1", port, "/")
+            made, elapsed = timed(0.45, partial(prober.attempt, target, Options(timeout=0.4)))
         assert _kind(made) == ("http", kind)
         assert elapsed < 0.45
         assert sum(made.timings.values()) <= elapsed
@@ -206,12 +205,9 @@ def test_a_server_that_does_not_read() -> None:
         released.wait(10)
 
     with serve(deaf) as port:
-        started = time.monotonic()
-        made = attempt(
-            Target("http", "127.0.0.1", port, "/"),
-            Options(method="POST", body=b"x" * 50_000_000, timeout=0.4),
-        )
-        elapsed = time.monotonic() - started
+        target = Target("http", "127.0.0.1", port, "/")
+        options = Options(method="POST", body=b"x" * 20_000_000, timeout=0.4)
+        made, elapsed = timed(0.45, lambda: attempt(target, options))
         released.set()
     assert _kind(made) == ("http", "timeout")
     assert elapsed < 0.45
@@ -221,7 +217,10 @@ def test_a_slow_resolver_leaves_no_time() -> None:
     """A lookup that eats the whole timeout ends the attempt before a connection is tried."""
 
     class Slow(_Names):
+        """Answers when the time is over."""
+
         def lookup(self, name: str, family: int, timeout: float) -> DnsAnswer:
+            """Use the whole timeout up."""
             until = time.monotonic() + timeout
             while time.monotonic() < until:
                 pass

@@ -1,0 +1,40 @@
+"""The outside under test, which must have no errors and leave nothing behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_egress.upstream import Outside
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Outside]:
+    """A started outside."""
+    with _watched(Outside(tmp_path / "outside")) as started:
+        yield started
+
+
+@pytest.fixture
+def folded(tmp_path: Path) -> Iterator[Outside]:
+    """An outside on a system that has only 127.0.0.1."""
+    with _watched(Outside(tmp_path / "folded", distinct_addresses=False)) as started:
+        yield started
+
+
+class _watched:  # noqa: N801  used as a context manager only
+    def __init__(self, outside: Outside) -> None:
+        self.outside = outside
+
+    def __enter__(self) -> Outside:
+        self.outside.start()
+        return self.outside
+
+    def __exit__(self, *_: object) -> None:
+        self.outside.stop()
+        assert self.outside.errors == []
+        left = [thread for thread in threading.enumerate() if "pytest-egress" in thread.name]
+        assert left == []
