@@ -6,6 +6,9 @@ import textwrap
 
 import pytest
 
+# In-process pytester runs drop what they imported; cryptography cannot be imported twice.
+import trustme  # noqa: F401
+
 CONTRACT = """\
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -55,7 +58,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
             """\
             [pytest]
             egress_contract = deploy/*.yaml
-            addopts = -p no:cacheprovider
+            addopts = -p no:cacheprovider -p no:hypothesispytest -p no:pytest_httpserver
             filterwarnings = error
             """
         )

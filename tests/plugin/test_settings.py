@@ -21,7 +21,7 @@ def test_precedence_of_policy(
         monkeypatch.setenv("PYTEST_EGRESS_POLICY", said["environment"])
     if "ini" in said:
         with (suite.path / "tox.ini").open("a") as ini:
-            ini.write(f"egress_policy = {said['ini']}\n")
+            ini.write(f"\negress_policy = {said['ini']}\n")
     marker = f"@pytest.mark.egress_policy({said['marker']!r})" if "marker" in said else ""
     suite.makepyfile(
         f"""
