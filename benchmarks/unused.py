@@ -18,9 +18,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "test_nothing.py").write_text("def test_nothing(): pass\n")
         pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        without, with_plugin = paired(
-            [*pytest, "-p", "no:egress"], pytest, RUNS, directory
-        )
+        without, with_plugin = paired([*pytest, "-p", "no:egress"], pytest, RUNS, directory)
     difference = statistics.median(with_plugin) - statistics.median(without)
     print(f"pytest without the plugin  {median_ms(without)}")
     print(f"pytest with the plugin     {median_ms(with_plugin)}")

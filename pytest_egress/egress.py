@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_egress.backends.protocol import Backend, Mesh
 from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ProbeError
 from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH
@@ -115,7 +116,7 @@ class Egress:
         observation = mesh.probe(target, settings)
         judgement = judge(observation)
         evidence = observation.evidence
-        declared = ()
+        declared: tuple[Position, ...] = ()
         if evidence is not None and evidence.cluster not in {"", BLACK_HOLE, PASSTHROUGH}:
             declared = declarations(
                 mesh.program.origins.get(evidence.cluster, ()), evidence.cluster

@@ -1,10 +1,10 @@
 """The error tree of pytest-egress.
 
-    EgressError
-    ├── ContractError       the contract cannot be used; every problem of every file at once
-    ├── BackendError        the proxy or the simulated outside cannot be brought up, or was lost
-    ├── ProbeError          a probe was asked for something that no probe can do
-    └── InconclusiveError   a verdict was read although there is no proof either way
+EgressError
+├── ContractError       the contract cannot be used; every problem of every file at once
+├── BackendError        the proxy or the simulated outside cannot be brought up, or was lost
+├── ProbeError          a probe was asked for something that no probe can do
+└── InconclusiveError   a verdict was read although there is no proof either way
 """
 
 from __future__ import annotations

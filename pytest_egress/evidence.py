@@ -13,6 +13,13 @@ __all__ = ["BLACK_HOLE", "PASSTHROUGH", "Evidence", "UpstreamProof"]
 
 BLACK_HOLE = "BlackHoleCluster"
 PASSTHROUGH = "PassthroughCluster"
+# Where istiod sends what nothing declares; under REGISTRY_ONLY they lead to BLACK_HOLE.
+_CATCH_ALL_ROUTES = {"allow_any", "allow_any_dynamic_dns"}
+_CATCH_ALL_CHAINS = {
+    "PassthroughFilterChain",
+    "virtualOutbound-catchall-tcp",
+    "virtualOutbound-catchall-tcp-http",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,18 @@ class Evidence:
         flags = str(values.get("response_flags", "-"))
         values["response_flags"] = frozenset(flags.split(",")) - {"-", ""}
         return cls(**values)
+
+    @property
+    def undeclared(self) -> bool:
+        """Whether the mesh passed it on although nothing declares it.
+
+        That is PassthroughCluster or, by the name of the route or filter chain, what stands in
+        its place: an ``egressProxy`` or the resolver of ALLOW_ANY_DYNAMIC_DNS.
+        """
+        if self.cluster in {"", BLACK_HOLE}:
+            return False
+        caught = self.route in _CATCH_ALL_ROUTES or self.filter_chain in _CATCH_ALL_CHAINS
+        return caught or self.cluster == PASSTHROUGH
 
     def __str__(self) -> str:
         """One line in the order of Istio's default log format, as a person would read it."""

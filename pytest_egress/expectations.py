@@ -65,9 +65,7 @@ def _check_lookup(egress: Egress, expectation: Expectation) -> Iterator[str]:
         yield f"the lookup of {expectation.target} is INCONCLUSIVE: {resolution.failure}"
     elif not answer.addresses:
         yield f"expected {expectation.target} to resolve, got {answer.rcode}"
-    elif expectation.addresses is not None and set(answer.addresses) != set(
-        expectation.addresses
-    ):
+    elif expectation.addresses is not None and set(answer.addresses) != set(expectation.addresses):
         yield (
             f"expected {expectation.target} to resolve to {', '.join(expectation.addresses)}, "
             f"got {', '.join(answer.addresses)}"

@@ -13,6 +13,7 @@ from pytest_egress.stash import OUTCOMES
 if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Backend
     from pytest_egress.egress import Egress
+    from pytest_egress.outcome import Outcome
     from pytest_egress.upstream import Upstreams
 
 __all__ = ["egress", "egress_backend", "egress_contract", "egress_upstreams"]
@@ -57,7 +58,7 @@ def egress(
     request: pytest.FixtureRequest,
     egress_backend: Backend,
     egress_contract: Any,
-    egress_upstreams: Upstreams,
+    egress_upstreams: Upstreams,  # noqa: ARG001  its scripts must be there before the pod is
 ) -> Iterator[Egress]:
     """A test pod that lives under the contract: ``egress.get("https://api.weather.com")``."""
     from pytest_egress.egress import Egress
@@ -67,7 +68,8 @@ def egress(
     config, item = request.config, request.node
     contracts = loader(config)
     contract = contracts.read(egress_contract, item.path.parent)
-    item.stash[OUTCOMES] = outcomes = []
+    outcomes: list[Outcome] = []
+    item.stash[OUTCOMES] = outcomes
     pod = Egress(
         egress_backend,
         contracts.with_policy(contract, item),

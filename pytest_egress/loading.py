@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_egress.contract import Contract, load, loads
+from pytest_egress.contract import Contract, load, loads, unsupported
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ContractError
 from pytest_egress.settings import base_directory, lookup
@@ -96,7 +96,11 @@ class Loader:
         base = base_directory(self._config, source)
         if source == "marker":
             mark: pytest.Mark = value
-            if not mark.args or mark.kwargs or not all(isinstance(a, str | Path) for a in mark.args):
+            if (
+                not mark.args
+                or mark.kwargs
+                or not all(isinstance(a, str | Path) for a in mark.args)
+            ):
                 raise pytest.UsageError(
                     f"{_name(item)}: egress_contract: expected paths, globs or YAML text"
                 )
@@ -116,6 +120,9 @@ class Loader:
         if key not in self._contracts:
             try:
                 contract = _load(sources, base)
+                refused = [p for p in unsupported(contract) if p.severity == "error"]
+                if refused:
+                    raise ContractError(refused)
             except ContractError as error:
                 raise pytest.UsageError(f"the egress contract cannot be used\n{error}") from None
             if not contract.service_entries:
@@ -159,9 +166,7 @@ def _policy(item: pytest.Item, mark: pytest.Mark) -> str:
 
 
 def _workload(item: pytest.Item, mark: pytest.Mark) -> tuple[str, Mapping[str, str]]:
-    def signature(
-        namespace: str = "default", /, **labels: str
-    ) -> tuple[str, Mapping[str, str]]:
+    def signature(namespace: str = "default", /, **labels: str) -> tuple[str, Mapping[str, str]]:
         return namespace, labels
 
     options = dict(mark.kwargs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 from pytest_egress.contract.position import Position
@@ -78,9 +79,9 @@ class Outcome:
         Raises:
             InconclusiveError: there is no proof either way.
         """
-        return self._proven() in {Verdict.REACHABLE, Verdict.UNREACHABLE} and bool(
-            self.declared_by
-        )
+        through = self._proven() in {Verdict.REACHABLE, Verdict.UNREACHABLE}
+        undeclared = self.evidence is not None and self.evidence.undeclared
+        return through and not undeclared and bool(self.declared_by)
 
     @property
     def resolved(self) -> bool:
@@ -164,6 +165,11 @@ class Outcome:
 
     def __str__(self) -> str:
         return self.explain()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the explanation as text: a contract cannot leave its process (pytest-xdist)."""
+        told = partial(str, self.explain())
+        return Outcome, (self.target, self.judgement, self.observation, self.declared_by, told)
 
     def __bool__(self) -> NoReturn:
         raise TypeError(

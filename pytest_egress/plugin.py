@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["egress", "egress_backend", "egress_contract", "egress_upstreams"]
 
-_MARKERS = (
-    "egress_contract(*sources): the contract of this test: paths or globs (relative to the test "
+_MARKERS = {
+    "egress_contract(*sources)": "the contract of this test: paths or globs (relative to the test "
     "file) or YAML text.",
-    "egress_policy(mode): the mesh's outboundTrafficPolicy for this test, REGISTRY_ONLY or "
+    "egress_policy(mode)": "the mesh's outboundTrafficPolicy for this test, REGISTRY_ONLY or "
     "ALLOW_ANY.",
-    'egress_workload(namespace="default", **labels): the workload that asks in this test.',
-    "egress_reachable(*urls, **options): before the test runs, each URL must be answered by the "
+    'egress_workload(namespace="default", **labels)': "the workload that asks in this test.",
+    "egress_reachable(*urls, **options)": "before the test runs, each URL must be answered by the "
     "upstream that the contract declares; options are those of a probe (headers, sni, ...).",
-    "egress_blocked(*urls, **options): before the test runs, the mesh must refuse each URL.",
-    "egress_resolves(*names, to=None): before the test runs, the pod's lookup of each name must "
+    "egress_blocked(*urls, **options)": "before the test runs, the mesh must refuse each URL.",
+    "egress_resolves(*names, to=None)": "before the test runs, the pod's lookup of each name must "
     "give an address, exactly those of `to` where it is given.",
-)
+}
 _EXPECTATIONS = ("egress_reachable", "egress_blocked", "egress_resolves")
 _SECTION = "egress evidence"
 _MOST_OUTCOMES = 10  # in the section of one failing test
@@ -45,8 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
-    for marker in _MARKERS:
-        config.addinivalue_line("markers", marker)
+    for signature, meaning in _MARKERS.items():
+        config.addinivalue_line("markers", f"{signature}: {meaning}")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -70,9 +70,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.stash[LOADER].for_run()
 
 
-def pytest_collection_modifyitems(
-    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give tests with expectations the fixture they need; read the contracts that markers name."""
     for item in items:
         if not isinstance(item, pytest.Function):
@@ -95,7 +93,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     ):
         from pytest_egress.expectations import check
 
-        failures = list(check(item.funcargs["egress"], _read_expectations(item)))
+        pod: Any = item.funcargs["egress"]
+        failures = list(check(pod, _read_expectations(item)))
         if failures:
             pytest.fail("\n\n".join(failures), pytrace=False)
     return (yield)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -153,9 +153,7 @@ SETTINGS = (
         "",
         metavar="PATH",
     ),
-    Setting(
-        "timeout", "seconds that one probe may take", 5.0, parse=_seconds, metavar="SECONDS"
-    ),
+    Setting("timeout", "seconds that one probe may take", 5.0, parse=_seconds, metavar="SECONDS"),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -176,7 +174,7 @@ def add_options(parser: pytest.Parser) -> None:
             if setting.repeat:
                 keywords["action"] = "append"
         group.addoption(setting.option, **keywords)
-        kind = "linelist" if setting.repeat else "string"
+        kind: Literal["linelist", "string"] = "linelist" if setting.repeat else "string"
         parser.addini(setting.ini, setting.help, type=kind, default=None)
 
 

@@ -6,7 +6,8 @@ verdict         means                                            needs as proof
 REACHABLE       the declared upstream answered                   its own token (or, live, a
                                                                  completed exchange), and a proxy
                                                                  record naming a declared cluster
-UNDECLARED      it answered through PassthroughCluster           as above, with that cluster
+UNDECLARED      it answered, but through PassthroughCluster or   as above, with that cluster,
+                what stands in its place: nothing declares it    route or filter chain
 BLOCKED         the mesh refused it                              proxy record, positive control
 UNREACHABLE     the contract lets it through, the upstream       proxy record naming the cluster
                 failed
@@ -20,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH, Evidence, UpstreamProof
+from pytest_egress.evidence import BLACK_HOLE, Evidence, UpstreamProof
 from pytest_egress.probe import Attempt
 
 __all__ = ["Judgement", "Observation", "Verdict", "judge"]
@@ -78,11 +79,10 @@ _FLAGS = {
     "DF": "the proxy could not resolve the upstream's name",
     "UF": "the connection to the upstream failed",
     "UC": "the upstream closed the connection before it answered",
-    "UR": "the upstream reset the request",
+    "UR": "the upstream reset it",
     "LR": "the proxy reset the request",
     "UPE": "the upstream broke the protocol",
-    "UH": "the proxy has no healthy address for it (its name does not resolve, or the entry has "
-    "no endpoints)",
+    "UH": "the proxy has no address for it: its name does not resolve, or there are no endpoints",
     "URX": "the retries were used up",
     "FI": "a fault was injected",
     "DC": "the proxy was still waiting for the upstream when the probe gave up",
@@ -97,7 +97,7 @@ def judge(observation: Observation) -> Judgement:
     if evidence is None:
         seen = attempt.failure.message if attempt.failure else "the exchange completed"
         return _inconclusive(f"the proxy has no record of this connection (probe: {seen})")
-    refusal = _refusal(evidence)
+    refusal = _refusal(attempt, evidence)
     if refusal:
         if observation.control:
             return _inconclusive(f"{refusal}, but {observation.control}")
@@ -107,9 +107,9 @@ def judge(observation: Observation) -> Judgement:
     failure = _upstream_failure(observation, evidence)
     if failure is not None:
         return failure
-    if evidence.cluster == PASSTHROUGH:
+    if evidence.undeclared:
         return Judgement(
-            Verdict.UNDECLARED, "it answered through PassthroughCluster: nothing declares it"
+            Verdict.UNDECLARED, f"it answered through {evidence.cluster}: nothing declares it"
         )
     return Judgement(Verdict.REACHABLE, f"the upstream answered through {evidence.cluster}")
 
@@ -125,11 +125,13 @@ def _unresolved(observation: Observation) -> Judgement:
         return _inconclusive(f"the pod's lookup failed and {why}")
     if dns.rcode == "MALFORMED":
         return _inconclusive("the pod's name server sent an answer that cannot be read")
-    what = "no address (NODATA)" if dns.rcode == "NOERROR" else dns.rcode
-    return Judgement(Verdict.UNRESOLVED, f"the pod's lookup of {dns.name} gave {what}")
+    what = {"NOERROR": "gave no address (NODATA)", "TIMEOUT": "timed out"}.get(
+        dns.rcode, f"gave {dns.rcode}"
+    )
+    return Judgement(Verdict.UNRESOLVED, f"the pod's lookup of {dns.name} {what}")
 
 
-def _refusal(evidence: Evidence) -> str:
+def _refusal(attempt: Attempt, evidence: Evidence) -> str:
     """Say how the mesh refused the connection; empty when it did not."""
     if evidence.cluster == BLACK_HOLE:
         where = evidence.filter_chain or "default filter chain"
@@ -137,9 +139,12 @@ def _refusal(evidence: Evidence) -> str:
     if evidence.cluster:
         return ""
     if evidence.route == "block_all":
+        # Envoy turns its 502 into a gRPC status for a gRPC call; the HTTP status is 200 then.
+        grpc = attempt.response.grpc_status if attempt.response else None
+        status = f"{evidence.response_code}" if grpc is None else f"gRPC status {grpc}"
         return (
             f"route configuration {evidence.route_config} has no virtual host for "
-            f"{evidence.authority or 'this host'}: block_all answered {evidence.response_code}"
+            f"{evidence.authority or 'this host'}: block_all answered {status}"
         )
     if "NR" in evidence.response_flags:
         what = "route" if evidence.kind == "http" else "filter chain"
@@ -151,6 +156,11 @@ def _refusal(evidence: Evidence) -> str:
 
 def _undecided(evidence: Evidence) -> Judgement:
     """A record without a cluster and without a refusal: the proxy never came to decide."""
+    if evidence.kind == "http" and not evidence.response_code:
+        return _inconclusive(
+            "the request ended before the proxy chose a route "
+            f"({evidence.response_code_details or 'no details'})"
+        )
     if evidence.kind == "http":
         return _inconclusive(
             f"the proxy answered {evidence.response_code} itself "
@@ -164,27 +174,29 @@ def _undecided(evidence: Evidence) -> Judgement:
 
 def _upstream_failure(observation: Observation, evidence: Evidence) -> Judgement | None:
     """Judge what went wrong behind the proxy; None when the upstream proved that it answered."""
-    attempt = observation.attempt
+    attempt, accepted = observation.attempt, observation.accepted
     flags = evidence.response_flags
-    local_reply = evidence.kind == "http" and evidence.response_code_details not in {
-        "",
-        "via_upstream",
-    }
-    if attempt.completed and not flags - {"DC"} and not local_reply:
+    details = evidence.response_code_details
+    local_reply = evidence.kind == "http" and details not in {"", "via_upstream"}
+    # With via_upstream, URX says that the answer of the last attempt was passed on.
+    harmless = {"DC", "URX"} if details == "via_upstream" else {"DC"}
+    if attempt.completed and not flags - harmless and not local_reply:
         if observation.live or observation.signed:
             return None
-        if observation.accepted is not None and observation.accepted.forwarded:
+        if accepted is not None and accepted.forwarded:
             return None  # a server of the user's own: it has no token to send
-        return _inconclusive(
-            "an answer came back that does not carry the upstream's token: something else spoke"
-        )
-    reason = next((text for flag, text in _FLAGS.items() if flag in flags), "")
-    detail = evidence.upstream_transport_failure_reason or (
-        evidence.response_code_details if local_reply else ""
-    )
-    if reason and detail:
+        return _inconclusive("the answer does not carry the upstream's token")
+    flag = next((flag for flag in _FLAGS if flag in flags), "")
+    if details.startswith("dns_resolution_failure"):
+        flag = "DF"  # Envoy says UH where the cluster resolves, not a filter before it
+    reason = _FLAGS.get(flag, "")
+    detail = evidence.upstream_transport_failure_reason or (details if local_reply else "")
+    problem = accepted.details.get("problem") if accepted is not None else ""
+    if flag in {"UC", "UR"} and problem:
+        reason = f"{reason} ({problem})"
+    elif reason and detail and flag != "DC" and detail != "no_healthy_upstream":
         reason = f"{reason}: {detail}"
-    if not reason or flags == {"DC"}:
+    if not reason or flag == "DC":
         seen = attempt.failure.message if attempt.failure else "no complete answer"
-        reason = f"{seen} (stage {attempt.stage})" if not reason else f"{reason} ({seen})"
+        reason = f"{reason} ({seen})" if reason else f"{seen} (stage {attempt.stage})"
     return Judgement(Verdict.UNREACHABLE, f"{evidence.cluster} lets it through, but {reason}")

@@ -1,0 +1,1 @@
+"""Where contracts are enforced: one small protocol, one module for each backend."""

@@ -16,10 +16,11 @@ from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.backends.witness import Witness
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
+from pytest_egress.contract.support import unsupported
 from pytest_egress.envoy import Program, compile_contract
 from pytest_egress.envoy.embed import Sockets, embed
 from pytest_egress.envoy.instruments import CONTROL_ADDRESS, CONTROL_CLUSTER
-from pytest_egress.errors import BackendError
+from pytest_egress.errors import BackendError, ContractError
 from pytest_egress.evidence import Evidence, UpstreamProof
 from pytest_egress.probe import (
     Attempt,
@@ -89,7 +90,11 @@ class LocalBackend:
 
         Raises:
             BackendError: Envoy is missing, refuses the configuration or does not serve.
+            ContractError: the contract holds something that only a cluster can enforce.
         """
+        refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
+        if refused:
+            raise ContractError(refused)
         outside = self.outside
         with self._lock:
             self._declare(contract)

@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,7 +33,7 @@ while read -r _; do :; done
 for f in "$1"/*/*.pid; do
   [ -f "$f" ] || continue
   pid=$(cat "$f")
-  case "$(ps -ww -o args= -p "$pid" 2>/dev/null || tr '\\0' ' ' </proc/"$pid"/cmdline)" in
+  case "$(tr '\\0' ' ' </proc/"$pid"/cmdline || ps -ww -o args= -p "$pid")" in
     *"$1"*) kill -9 "$pid" ;;
   esac
 done
@@ -102,11 +103,17 @@ def _kill(pid_file: Path, owner: Path) -> None:
     """Kill the process a pid file names, unless the number now belongs to another program."""
     with contextlib.suppress(ValueError, OSError):
         pid = int(pid_file.read_text())
-        arguments = subprocess.run(  # noqa: S603  constant program
-            ["ps", "-ww", "-o", "args=", "-p", str(pid)],  # noqa: S607  ps lives in different places
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
-        if str(owner) in arguments:
+        if str(owner) in _arguments(pid):
             os.kill(pid, signal.SIGKILL)
+
+
+def _arguments(pid: int) -> str:
+    """The command line of a process; empty when it is gone."""
+    if sys.platform == "linux":
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    return subprocess.run(  # noqa: S603  constant program
+        ["/bin/ps", "-ww", "-o", "args=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout

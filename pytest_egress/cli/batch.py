@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.cli.lines import read_lines
-from pytest_egress.contract import loads, parse_mesh, unsupported
+from pytest_egress.contract import loads, parse_mesh
 from pytest_egress.contract.resources import MeshConfig, Workload
 from pytest_egress.errors import BackendError, ContractError
 from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH, Evidence
@@ -55,9 +55,6 @@ def _answer(backend: LocalBackend, case: dict[str, Any], timeout: float) -> dict
     try:
         mesh = parse_mesh(case["mesh"], "<mesh>") if case.get("mesh") else MeshConfig()
         contract = loads(case.get("yaml", ""), file=f"<{identity}>", mesh=mesh)
-        refused = unsupported(contract)
-        if refused:
-            raise ContractError(refused)
         workload = Workload(case.get("namespace") or "default", case.get("labels") or {})
         pod = backend.enforce(contract, workload)
         calls = []
@@ -96,9 +93,7 @@ def _read(call: dict[str, Any], timeout: float) -> tuple[Target, Options]:
             timeout=timeout,
         )
         return Target("http", address, port, call.get("path") or "/"), options
-    options = Options(
-        address=address, sni=call.get("sni") or "", verify=False, timeout=timeout
-    )
+    options = Options(address=address, sni=call.get("sni") or "", verify=False, timeout=timeout)
     return Target(protocol, address, port, ""), options
 
 

@@ -27,7 +27,7 @@ class Contract:
     service_entries: tuple[ServiceEntry, ...] = ()
     workload_entries: tuple[WorkloadEntry, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
-    mesh: MeshConfig = MeshConfig()
+    mesh: MeshConfig = field(default_factory=MeshConfig)
     warnings: tuple[Problem, ...] = ()
     files: tuple[str, ...] = ()
     other_kinds: Mapping[str, int] = field(default_factory=lambda: _NONE)

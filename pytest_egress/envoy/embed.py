@@ -155,8 +155,8 @@ def _cluster(cluster: Json, assignments: Mapping[str, Json], places: Places | No
         result["load_assignment"] = assignments.get(
             result["name"], {"cluster_name": result["name"]}
         )
-    # Mutual TLS between sidecars needs the mesh's own CA; its endpoints are spoken to in plain text,
-    # which changes neither the route nor the verdict.
+    # Mutual TLS between sidecars needs the mesh's own CA. Its endpoints are spoken to in plain
+    # text, which changes neither the route nor the verdict.
     result.pop("transport_socket_matches", None)
     result.pop("transport_socket", None)
     if places is None:

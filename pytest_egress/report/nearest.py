@@ -46,9 +46,7 @@ def matches(pattern: str, host: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*") else host == pattern
 
 
-def nearest(
-    contract: Contract, workload: Workload, scheme: str, host: str, port: int
-) -> Nearest:
+def nearest(contract: Contract, workload: Workload, scheme: str, host: str, port: int) -> Nearest:
     """Find the declaration nearest to a target that the mesh refused."""
     wanted = _WANTED.get(scheme, "TCP")
     declaring = [
@@ -135,9 +133,7 @@ def _similar(contract: Contract, host: str, port: int, wanted: str) -> Nearest:
         )
     entry, index = names[close[0]]
     at = entry.at("spec", "hosts", index)
-    return Nearest(
-        at, f"{close[0]} on {_ports(entry.ports)}", f"add {host} to the hosts at {at}"
-    )
+    return Nearest(at, f"{close[0]} on {_ports(entry.ports)}", f"add {host} to the hosts at {at}")
 
 
 def _ports(ports: Sequence[Port]) -> str:
