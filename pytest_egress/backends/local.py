@@ -120,6 +120,9 @@ class LocalBackend:
         )
         try:
             mesh.start(self._startup_timeout)
+        except BackendError as error:
+            mesh.close()
+            raise _with_warnings(error, contract) from None
         except BaseException:
             mesh.close()
             raise
@@ -352,6 +355,15 @@ class LocalMesh:
             return "the system's resolver is not known to work" if silent else ""
         answer = self.lookup(_CONTROL_NAME, timeout=1.0)
         return "" if answer.addresses else "the pod's name server does not answer at all"
+
+
+def _with_warnings(error: BackendError, contract: Contract) -> BackendError:
+    """Add what istiod warns of in the contract: it may be what Envoy stumbled over."""
+    warnings = [str(p) for p in contract.warnings if not p.rule.startswith("lint/")]
+    if not warnings:
+        return error
+    step = "\n".join([error.next_step, "istiod warns of this contract:", *warnings])
+    return BackendError(error.tried, error.output, step)
 
 
 def _deciding(records: tuple[Evidence, ...]) -> Evidence | None:

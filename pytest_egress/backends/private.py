@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -109,7 +108,7 @@ def _kill(pid_file: Path, owner: Path) -> None:
 
 def _arguments(pid: int) -> str:
     """The command line of a process; empty when it is gone."""
-    if sys.platform == "linux":
+    if Path("/proc/self/cmdline").exists():
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     return subprocess.run(  # noqa: S603  constant program
         ["/bin/ps", "-ww", "-o", "args=", "-p", str(pid)],

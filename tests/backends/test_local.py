@@ -122,7 +122,8 @@ def test_configuration_that_envoy_refuses(backend: LocalBackend) -> None:
     text = text.replace("resolution: DNS", "resolution: NONE")
     with pytest.raises(BackendError, match="Envoy ended with exit code") as caught:
         backend.enforce(loads(text), Workload())
-    assert "foo.example.com" in caught.value.output
+    assert 'partial wildcards are not supported in "server_names"' in caught.value.output
+    assert '<string>:6:11: warning: "*foo.example.com"' in caught.value.next_step
 
 
 def test_what_only_a_cluster_can_enforce_is_refused(backend: LocalBackend) -> None:
