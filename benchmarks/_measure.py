@@ -17,6 +17,11 @@ def machine() -> str:
     )
 
 
+def environment() -> dict[str, str]:
+    """The environment of measured processes: compiled modules are kept, as for any user."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
 def median_ms(samples: Sequence[float]) -> str:
     """Median with minimum and maximum, in milliseconds."""
     values = [sample * 1e3 for sample in samples]
@@ -43,7 +48,7 @@ def paired(
         for command, kept in zip((first, second), samples, strict=True):
             seconds = timed(
                 lambda command=command: subprocess.run(
-                    command, cwd=cwd, check=True, capture_output=True
+                    command, cwd=cwd, check=True, capture_output=True, env=environment()
                 )
             )
             if number:  # the first round warms the caches

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
@@ -69,9 +68,11 @@ def parse_workload(text: str) -> tuple[str, Mapping[str, str]]:
     return namespace, labels
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting under its four names.
+
+    A named tuple, since this module is part of every pytest run on a machine that has the plugin:
+    a dataclass would take a fifth of its time.
 
     Attributes:
         parse: reads the text of an option, a variable or an ini value; raises ValueError with
@@ -88,7 +89,6 @@ class Setting:
     repeat: bool = False
     flag: bool = False
     marker: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def option(self) -> str:

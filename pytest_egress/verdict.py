@@ -192,7 +192,7 @@ def _upstream_failure(observation: Observation, evidence: Evidence) -> Judgement
     reason = _FLAGS.get(flag, "")
     detail = evidence.upstream_transport_failure_reason or (details if local_reply else "")
     problem = accepted.details.get("problem") if accepted is not None else ""
-    if flag in {"UC", "UR"} and problem:
+    if flag in {"UF", "UC", "UR"} and problem:
         reason = f"{reason} ({problem})"
     elif reason and detail and flag != "DC" and detail != "no_healthy_upstream":
         reason = f"{reason}: {detail}"

@@ -1,0 +1,1 @@
+"""What a run tells: explanations of outcomes, and the terminal's lines."""

@@ -7,12 +7,13 @@ from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import ServiceEntry, Workload
 from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Target
-from pytest_egress.report.nearest import matches, nearest
+from pytest_egress.report.nearest import covers, matches, nearest
 from pytest_egress.verdict import Judgement, Verdict
 
 __all__ = ["declarations", "explain", "summary"]
 
 _INDENT = 10
+_WIDTH = 240  # pytest cuts the middle out of anything longer
 
 
 def declarations(entries: tuple[ServiceEntry, ...], cluster: str) -> tuple[Position, ...]:
@@ -28,8 +29,9 @@ def declarations(entries: tuple[ServiceEntry, ...], cluster: str) -> tuple[Posit
 
 def summary(target: str, judgement: Judgement, declared: tuple[Position, ...]) -> str:
     """One line, short enough for pytest's own assertion message."""
-    where = f" {declared[0]}" if declared else ""
-    return f"<{judgement.verdict} {target}{where}: {judgement.reason}>"
+    where = f" {declared[0]}" if declared and judgement.verdict is not Verdict.UNDECLARED else ""
+    line = f"<{judgement.verdict} {target}{where}: {judgement.reason}>"
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 4]}...>"
 
 
 def explain(
@@ -48,7 +50,7 @@ def explain(
     ]
     if evidence is not None:
         lines.append(("decided", _decided(evidence)))
-    lines.extend(_declaration(target, judgement.verdict, declared, contract, workload))
+    lines.extend(_declaration(target, judgement.verdict, evidence, declared, contract, workload))
     if evidence is not None:
         lines.append(("proxy", str(evidence)))
     return "\n".join(f"{label:<{_INDENT}}{text}" for label, text in lines)
@@ -67,30 +69,52 @@ def _decided(evidence: Evidence) -> str:
 def _declaration(
     target: Target,
     verdict: Verdict,
+    evidence: Evidence | None,
     declared: tuple[Position, ...],
     contract: Contract,
     workload: Workload,
 ) -> list[tuple[str, str]]:
-    policy = contract.mesh.outbound_traffic_policy.mode
-    if verdict is Verdict.REACHABLE:
-        where = ", ".join(map(str, declared))
+    where = ", ".join(map(str, declared)) or "nowhere"
+    undeclared = evidence is None or evidence.undeclared
+    if verdict is Verdict.REACHABLE and evidence is not None:
         return [
             ("declared", where),
-            ("edit", f"to block it, take {target.host} out at {where}"),
+            ("edit", f"to block it, {_block(target, evidence, where, contract)}"),
         ]
-    if verdict is Verdict.UNREACHABLE and declared:
-        where = ", ".join(map(str, declared))
+    if verdict is Verdict.UNREACHABLE and not undeclared:
         return [
             ("declared", where),
             ("edit", f"none for the mesh: look at the upstream, or at the endpoints at {where}"),
         ]
     if verdict in {Verdict.UNDECLARED, Verdict.UNREACHABLE}:
-        return [
-            ("declared", "nowhere"),
-            ("edit", f"to block it, set outboundTrafficPolicy to REGISTRY_ONLY (it is {policy})"),
-        ]
+        return [("declared", "nowhere"), ("edit", f"to block it, {_close(contract, workload)}")]
     if verdict is Verdict.BLOCKED:
-        near = nearest(contract, workload, target.scheme, target.host, target.port)
+        near = nearest(contract, workload, target, evidence)
         where = f"{near.position} declares {near.declares}" if near.position else near.declares
         return [("nearest", where), ("edit", f"to allow it, {near.edit}")]
     return []
+
+
+def _block(target: Target, evidence: Evidence, where: str, contract: Contract) -> str:
+    """What would block a target that the cluster of ``evidence`` answered."""
+    host = evidence.cluster.rpartition("|")[2]
+    asked = {target.host, evidence.authority.rpartition(":")[0] or evidence.authority} - {""}
+    entries = [it for it in contract.service_entries if any(matches(n, host) for n in it.hosts)]
+    if any(matches(host, name) or covers(entry, name) for name in asked for entry in entries):
+        return f"take {host} out at {where}"
+    return (
+        f"look at {where}: its port takes all that comes to listener {evidence.listener}; "
+        "declared as HTTP or TLS it is told apart by name, with addresses by address"
+    )
+
+
+def _close(contract: Contract, workload: Workload) -> str:
+    """The edit that closes the mesh for a workload."""
+    from pytest_egress.envoy.scope import select_sidecar
+
+    sidecar = select_sidecar(contract, workload)
+    policy, of = contract.mesh.outbound_traffic_policy, ""
+    if sidecar is not None and sidecar.outbound_traffic_policy is not None:
+        policy = sidecar.outbound_traffic_policy
+        of = f" of the Sidecar at {sidecar.at('spec', 'outboundTrafficPolicy')}"
+    return f"set outboundTrafficPolicy{of} to REGISTRY_ONLY (it is {policy.mode})"

@@ -10,11 +10,12 @@ from pytest_egress.upstream.link import Link
 from pytest_egress.upstream.record import Headers, Request
 from pytest_egress.upstream.site import TOKEN_HEADER
 
-__all__ = ["Answer", "Reset", "Silent", "bare_host", "decide", "request_of"]
+__all__ = ["MOST_KEPT", "Answer", "Reset", "Silent", "bare_host", "decide", "request_of"]
 
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\0\0\0\0\2\x08\1"  # one message of two bytes: field 1 (status) is 1 (SERVING)
 MOST_KEPT = 1 << 20
+"""Bytes of a request's body that are kept in its record."""
 _UNIMPLEMENTED = 12
 
 

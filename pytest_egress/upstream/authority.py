@@ -53,12 +53,22 @@ class Authority:
         Args:
             identities: names and addresses that it is for; none: ``no-sni.invalid``.
             kind: what is wrong with it, if anything.
+
+        Raises:
+            RuntimeError: it cannot be written or loaded.
         """
         key = (kind, identities)
         context = self._contexts.get(key)
         if context is None:
             with self._lock:
-                context = self._contexts.get(key) or self._make(identities, kind)
+                context = self._contexts.get(key)
+                if context is None:
+                    try:
+                        context = self._make(identities, kind)
+                    except OSError as error:
+                        # On a connection, an OSError is taken for the peer's doing; this is ours.
+                        message = f"cannot make a certificate for {identities}: {error}"
+                        raise RuntimeError(message) from error
                 while len(self._contexts) >= _KEPT:
                     del self._contexts[next(iter(self._contexts))]
                 self._contexts[key] = context

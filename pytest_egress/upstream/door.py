@@ -89,10 +89,10 @@ class Door:
             self._sock = bind(self.ip, self.number)
             self.state = "refuse"
         if state == "listen":
-            self._sock.listen(_BACKLOG)
+            self._listen(_BACKLOG)
             self._acceptor.add(self._sock, self._accepted)
         elif state == "hang":
-            self._sock.listen(0)
+            self._listen(0)
             self._fill()
         self.state = state
 
@@ -104,6 +104,12 @@ class Door:
         for filler in self._fillers:
             filler.close()
         self._fillers.clear()
+
+    def _listen(self, backlog: int) -> None:
+        try:
+            self._sock.listen(backlog)
+        except OSError as error:
+            raise _failure(self.ip, self.number, error) from error
 
     def _fill(self) -> None:
         """Fill the accept queue with connections of our own."""

@@ -48,7 +48,7 @@ class Link(Wire):
         self.other: socket.socket | None = None
         self.record = Connection(
             client=f"{client[0]}:{client[1]}",
-            place=f"{place.ip}:{place.doors[slot].number}",
+            place="{}:{}".format(*sock.getsockname()),
             address=self.address,
             port=self.port,
             place_hosts=self.hosts,

@@ -6,7 +6,15 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-__all__ = ["Names", "check_address", "check_host", "check_port", "is_address", "patterns"]
+__all__ = [
+    "Names",
+    "check_address",
+    "check_host",
+    "check_port",
+    "is_address",
+    "is_name",
+    "patterns",
+]
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # Benchmarking addresses (RFC 2544): they are nobody's, and no contract has a reason to name them.
@@ -72,20 +80,25 @@ def check_host(value: object) -> str:
             name = name.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise ValueError(f"{expected}, got {value!r}: {error}") from None
-    if _is_name(name.removeprefix("*.")):
+    if is_name(name.removeprefix("*.")):
         return name
     raise ValueError(f"{expected}, got {value!r}{_nearest(name)}")
 
 
-def _is_name(name: str) -> bool:
-    return len(name) < 254 and all(_LABEL.fullmatch(label) for label in name.split("."))
+def is_name(name: str) -> bool:
+    """Whether ``name`` is a host name in lower case: no wildcard, no address, no last dot."""
+    return (
+        not is_address(name)
+        and len(name) < 254
+        and all(_LABEL.fullmatch(label) for label in name.split("."))
+    )
 
 
 def _nearest(name: str) -> str:
     """Guess what was meant by a host that is written as a URL or together with a port."""
     host = re.sub(r"^[a-z][a-z0-9+.-]*://", "", name).split("/")[0].rpartition("@")[2]
     bare, _, port = host.partition(":")
-    if not _is_name(bare.removeprefix("*.")):
+    if not is_name(bare.removeprefix("*.")):
         return ""
     if port.isdecimal():
         return f"; did you mean host({bare!r}, {port})?"

@@ -22,7 +22,7 @@ from pytest_egress.upstream.names import (
     check_address,
     check_host,
     check_port,
-    is_address,
+    is_name,
 )
 from pytest_egress.upstream.originals import Originals
 from pytest_egress.upstream.places import Place, Places, Slot, distinct_loopback
@@ -92,7 +92,7 @@ class Outside:
         )
         self._servers: dict[View, NameServer] = {}
         self._declared: set[str] = set()
-        self._originals = Originals(self._places, self._sockets_left)
+        self._originals = Originals(self._places, self._places.room)
         self._warming: threading.Thread | None = None
 
     def __enter__(self) -> Outside:
@@ -158,12 +158,12 @@ class Outside:
     @property
     def pod_dns(self) -> tuple[str, int]:
         """The name server (UDP and TCP) that a pod asks: it gives simulated addresses."""
-        return self._servers["pod"].address
+        return self._server("pod").address
 
     @property
     def proxy_dns(self) -> tuple[str, int]:
         """The name server (UDP and TCP) that the proxy asks: it gives loopback addresses."""
-        return self._servers["proxy"].address
+        return self._server("proxy").address
 
     @property
     def dns_generation(self) -> int:
@@ -214,7 +214,7 @@ class Outside:
         address, slot = check_address(address), Slot(check_port(port))
         with self._lock:
             place = self._zone.place_at(address)
-            if place is self._places.default and dedicated and self._sockets_left() > 1:
+            if place is self._places.default and dedicated and self._places.room() > 1:
                 place = self._zone.own(address, every_port=False)
             return self._places.listen(place, slot)
 
@@ -267,16 +267,7 @@ class Outside:
             # It was established before the proxy could speak of it, but perhaps not accepted yet.
             self._acceptor.settle()
             found = self._journal.from_client(client, place)
-        if found is None:
-            return None
-        hosts = [host for host in found.place_hosts if not host.startswith("*.")]
-        return UpstreamProof(
-            host=hosts[0] if len(hosts) == len(found.place_hosts) == 1 else "",
-            address=found.address or "",
-            port=found.port,
-            forwarded=found.forwarded,
-            details={"sni": found.sni, "protocol": found.protocol, "problem": found.problem},
-        )
+        return None if found is None else found.proof()
 
     def declare(self, hosts: Iterable[str], ports: Iterable[int]) -> None:
         """Prepare for the hosts and ports of a contract.
@@ -294,9 +285,9 @@ class Outside:
                 self.port_for(port)
             for host in hosts:
                 name = host.lower().removesuffix(".")
-                if name.startswith("*") or is_address(name) or self._zone.has_own(name):
+                if not is_name(name) or self._zone.has_own(name):
                     continue
-                if len(self._declared) >= _DECLARED or self._sockets_left() < self._ports():
+                if len(self._declared) >= _DECLARED or self._places.room() < self._ports():
                     break
                 self._declared.add(name)
                 self._zone.dedicate(name)
@@ -327,9 +318,6 @@ class Outside:
     def addresses_of(self, host: str) -> tuple[str, ...]:
         """Return every simulated address that ``host`` has at any time."""
         with self._lock:
-            if host.startswith("*."):
-                lookup = self._rules.lookup(host)
-                return lookup.addresses if lookup else ()
             return self._zone.addresses(host)
 
     def change(self, scope: Scope, edit: Callable[[Script], None] | None) -> None:
@@ -382,8 +370,19 @@ class Outside:
 
         return reply
 
+    def _server(self, view: View) -> NameServer:
+        try:
+            return self._servers[view]
+        except KeyError:
+            raise RuntimeError("the simulated outside is not running: call start() first") from None
+
     def _accept(self, sock: socket.socket, client: Address, place: Place, slot: Slot) -> None:
-        self._workers.submit(Link(self._site, sock, client, place, slot))
+        try:
+            link = Link(self._site, sock, client, place, slot)
+        except BaseException:
+            sock.close()
+            raise
+        self._workers.submit(link)
 
     def _state(self, place: Place, slot: Slot) -> State:
         if place is self._places.default:
@@ -397,12 +396,3 @@ class Outside:
 
     def _ports(self) -> int:
         return sum(not slot.original for slot in self._places.slots())
-
-    def _sockets_left(self) -> int:
-        """Return how many more sockets may listen before they take a quarter of all files."""
-        import resource
-
-        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if most == resource.RLIM_INFINITY:
-            most = 1 << 16
-        return min(most // 4, 8192) - self._places.sockets()

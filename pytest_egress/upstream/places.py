@@ -20,6 +20,7 @@ __all__ = ["Place", "Places", "Slot", "distinct_loopback"]
 
 _NETWORK = ipaddress.IPv4Network("127.88.0.0/13")
 _ONLY = "127.0.0.1"
+_MOST_SOCKETS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +169,13 @@ class Places:
         """Return the place and slot behind a loopback address and port."""
         return self._by_loopback.get((ip, number))
 
-    def sockets(self) -> int:
-        """Return how many sockets the places hold."""
-        return len(self._by_loopback)
+    def room(self) -> int:
+        """Return how many more sockets may listen before they take a quarter of all files."""
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        share = _MOST_SOCKETS if most == resource.RLIM_INFINITY else most // 4
+        return min(share, _MOST_SOCKETS) - len(self._by_loopback)
 
     def close(self) -> None:
         """Close every socket."""

@@ -138,10 +138,6 @@ class Acceptor:
 
     def __init__(self, errors: list[BaseException]) -> None:
         self._errors = errors
-        self._selector = selectors.DefaultSelector()
-        self._wake, self._woken = socket.socketpair()
-        self._woken.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ)
         self._stopping = False
         self._pause = threading.Event()
         self._waiting: SimpleQueue[threading.Event] = SimpleQueue()
@@ -151,10 +147,20 @@ class Acceptor:
 
     def start(self) -> None:
         """Start the thread."""
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread.start()
 
     def add(self, listener: socket.socket, accepted: Accepted) -> None:
-        """Accept connections of ``listener``; ``accepted`` runs here and must not wait."""
+        """Accept connections of ``listener``; ``accepted`` runs here and must not wait.
+
+        Raises:
+            RuntimeError: the thread has not been started.
+        """
+        if not self._thread.is_alive():
+            raise RuntimeError("the simulated outside is not running: call start() first")
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, accepted)
 
@@ -176,9 +182,9 @@ class Acceptor:
         if self._thread.is_alive():
             self._wake.send(b"\0")
             self._thread.join(5.0)
-        self._selector.close()
-        self._wake.close()
-        self._woken.close()
+            self._selector.close()
+            self._wake.close()
+            self._woken.close()
 
     def _loop(self) -> None:
         while not self._stopping:

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pytest_egress.evidence import UpstreamProof
+
 __all__ = ["Connection", "Headers", "Journal", "Request"]
 
 _KEPT = 10_000  # of each kind: a session of any length stays small
@@ -106,6 +108,18 @@ class Connection:
     forwarded: bool = False
     problem: str = ""
     time: float = field(default_factory=time.time)
+
+    def proof(self) -> UpstreamProof:
+        """Return what this says of the upstream that was reached."""
+        hosts = self.place_hosts
+        alone = len(hosts) == 1 and not hosts[0].startswith("*.")
+        return UpstreamProof(
+            host=hosts[0] if alone else "",
+            address=self.address or "",
+            port=self.port,
+            forwarded=self.forwarded,
+            details={"sni": self.sni, "protocol": self.protocol, "problem": self.problem},
+        )
 
 
 class Journal:

@@ -90,10 +90,12 @@ class Zone:
             )
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Return every simulated address of ``name``, at any time."""
+        """Return every address of ``name`` at any time; a wildcard has scripted ones only."""
         lookup = self._rules.lookup(name)
         if lookup is not None:
             return lookup.addresses
+        if name.startswith("*."):
+            return ()
         return (name,) if is_address(name) else (self._names.address(name),)
 
     def known_address(self, name: str) -> str | None:

@@ -123,7 +123,7 @@ def test_configuration_that_envoy_refuses(backend: LocalBackend) -> None:
     with pytest.raises(BackendError, match="Envoy ended with exit code") as caught:
         backend.enforce(loads(text), Workload())
     assert 'partial wildcards are not supported in "server_names"' in caught.value.output
-    assert '<string>:6:11: warning: "*foo.example.com"' in caught.value.next_step
+    assert 'partial wildcard "*foo.example.com" is refused by Envoy' in caught.value.next_step
 
 
 def test_what_only_a_cluster_can_enforce_is_refused(backend: LocalBackend) -> None:

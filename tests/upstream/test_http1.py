@@ -10,7 +10,7 @@ import requests
 
 from pytest_egress.upstream import Outside
 
-from .clients import connect, exchange, read
+from .clients import connect, exchange, read, resolve
 
 HEAD = b"Host: api.example.com\r\n"
 
@@ -36,6 +36,17 @@ def test_default_answer_describes_the_request(outside: Outside) -> None:
         "path": "/v3?x=1",
         "http_version": "HTTP/1.1",
     }
+
+
+def test_default_answer_on_a_shared_place_knows_the_names_address(outside: Outside) -> None:
+    """A name that was resolved has its address, also where the place has none."""
+    address = resolve(outside.pod_dns, "api.example.com").addresses[0]
+    host, port = outside.locate(address, 80)
+    assert outside.real(host, port) is None
+    answer = requests.get(
+        f"http://{host}:{port}/", headers={"Host": "api.example.com"}, timeout=5
+    ).json()
+    assert (answer["upstream"], answer["address"]) == ("api.example.com", address)
 
 
 def test_request_is_recorded(outside: Outside) -> None:

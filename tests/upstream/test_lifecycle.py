@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import statistics
 import subprocess
@@ -61,10 +62,17 @@ def test_stop_ends_what_is_under_way(outside: Outside) -> None:
     assert time.monotonic() - began < 3
 
 
-def test_stop_without_start(tmp_path: Path) -> None:
-    """An outside that was never started can be stopped: no ResourceWarning is left behind."""
+def test_without_start(tmp_path: Path) -> None:
+    """An outside that was never started has nothing open, says so, and can be stopped."""
+    files = open_files()
     outside = Outside(tmp_path / "outside")
+    assert open_files() == files
+    with pytest.raises(RuntimeError, match=r"call start\(\) first"):
+        outside.locate("203.0.113.10", 80)
+    with pytest.raises(RuntimeError, match=r"call start\(\) first"):
+        _ = outside.pod_dns
     outside.stop()
+    assert open_files() == files
     assert outside.errors == []
 
 
@@ -82,6 +90,18 @@ def test_errors_in_threads_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with connect(outside.locate("203.0.113.10", 80)) as sock:
             assert sock.recv(1) == b""
         assert outside.errors == [fault]
+
+
+def test_certificate_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """A failure of our own is not taken for the peer's, although both are an OSError."""
+    with Outside(tmp_path / "outside") as outside:
+        ca = tmp_path / "ca.pem"
+        ca.write_bytes(outside.ca_file.read_bytes())
+        place = outside.locate("203.0.113.10", 443)
+        shutil.rmtree(tmp_path / "outside")
+        with pytest.raises(OSError, match=r"EOF|reset"):
+            tls(place, ca, "a.example")
+    assert [str(error)[:26] for error in outside.errors] == ["cannot make a certificate "]
 
 
 def test_import_brings_no_cryptography_and_no_h2() -> None:
