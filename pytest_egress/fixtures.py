@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -40,7 +40,10 @@ def egress_contract(request: pytest.FixtureRequest) -> Any:
     """
     from pytest_egress.loading import loader
 
-    return loader(request.config).for_item(request.node)
+    try:
+        return loader(request.config).for_item(request.node)
+    except pytest.UsageError as error:
+        _fail(error)
 
 
 @pytest.fixture
@@ -62,24 +65,33 @@ def egress(
 ) -> Iterator[Egress]:
     """A test pod that lives under the contract: ``egress.get("https://api.weather.com")``."""
     from pytest_egress.egress import Egress
-    from pytest_egress.errors import BackendError
+    from pytest_egress.errors import BackendError, ContractError
     from pytest_egress.loading import loader
 
     config, item = request.config, request.node
     contracts = loader(config)
-    contract = contracts.read(egress_contract, item.path.parent)
+    try:
+        contract = contracts.with_policy(contracts.read(egress_contract, item.path.parent), item)
+        workload = contracts.workload(item)
+    except pytest.UsageError as error:
+        _fail(error)
     outcomes: list[Outcome] = []
     item.stash[OUTCOMES] = outcomes
     pod = Egress(
         egress_backend,
-        contracts.with_policy(contract, item),
-        contracts.workload(item),
+        contract,
+        workload,
         timeout=lookup(config, "timeout")[0],
         on_outcome=outcomes.append,
     )
     try:
         _ = pod.mesh
-    except BackendError as error:
-        pytest.fail(str(error), pytrace=False)
+    except (BackendError, ContractError) as error:
+        _fail(error)
     yield pod
     pod.close()
+
+
+def _fail(error: Exception) -> NoReturn:
+    """End the test's set-up with the error's own words: a traceback would tell of our code."""
+    raise pytest.fail.Exception(str(error), pytrace=False) from None

@@ -72,8 +72,8 @@ class Loader:
         mode, source = lookup(self._config, "policy", item)
         if source == "marker":
             mode = _policy(item, mode)
-        if mode == contract.mesh.outbound_traffic_policy.mode:
-            return contract
+        if source == "default" or mode == contract.mesh.outbound_traffic_policy.mode:
+            return contract  # a contract that a fixture made may have a policy of its own
         mesh = dataclasses.replace(
             contract.mesh, outbound_traffic_policy=OutboundTrafficPolicy(mode)
         )

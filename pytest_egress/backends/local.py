@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import itertools
 import shutil
@@ -254,6 +255,8 @@ class LocalMesh:
         Raises:
             OSError: the proxy does not accept it.
         """
+        if ":" in address:
+            raise OSError(errno.EAFNOSUPPORT, "the pod has no IPv6 address")
         source = self._source(address, port)
         connection = socket.socket(socket.AF_UNIX)
         try:
@@ -285,7 +288,7 @@ class LocalMesh:
         return Observation(
             attempt,
             evidence,
-            signed=not self._live and self._signed(attempt, accepted),
+            signed=not self._live and self._signed(attempt, options, accepted),
             accepted=accepted,
             live=self._live,
             control=self._control_failure,
@@ -324,14 +327,14 @@ class LocalMesh:
         prober = Prober(self.dial, self._resolver)
         attempt = prober.attempt(target, options)
         records = self._witness.wait(self._dialled.source, _RECORD_TIMEOUT)
-        if not self._signed(attempt, None):
+        if not self._signed(attempt, options, None):
             seen = attempt.failure.message if attempt.failure else repr(attempt.received)
             return f"the positive control did not come back through it: {seen}"
         if not any(record.cluster == CONTROL_CLUSTER for record in records):
             return "its record of the positive control did not arrive"
         return ""
 
-    def _signed(self, attempt: Attempt, accepted: UpstreamProof | None) -> bool:
+    def _signed(self, attempt: Attempt, options: Options, accepted: UpstreamProof | None) -> bool:
         """Whether the answer carries what only the simulated outside could send."""
         if attempt.response is not None:
             token = attempt.response.headers.get(_TOKEN_HEADER) or ""
@@ -339,6 +342,9 @@ class LocalMesh:
         if attempt.target.startswith("tls:"):
             verified = attempt.tls is not None and attempt.tls.verified
             return attempt.completed and (verified or accepted is not None)
+        if options.payload is not None and accepted is not None:
+            # Bytes of the user's own: they came back over the connection the outside accepted.
+            return attempt.completed and bool(attempt.received)
         signature = b"EGRESS-UPSTREAM " + self._outside.sign(attempt.nonce).encode() + b"\r\n"
         return signature in attempt.received
 

@@ -16,11 +16,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pytest_egress.backends.local import LocalBackend
-from pytest_egress.cli.lines import read_lines
+from pytest_egress.backends.local import LocalBackend, LocalMesh
+from pytest_egress.cli.lines import field, read_lines
 from pytest_egress.contract import loads, parse_mesh
 from pytest_egress.contract.resources import MeshConfig, Workload
-from pytest_egress.errors import BackendError, ContractError
+from pytest_egress.errors import BackendError, ContractError, ProbeError
 from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH, Evidence
 from pytest_egress.probe import Options, ProbeOptionError, Target
 from pytest_egress.verdict import Verdict, judge
@@ -32,69 +32,87 @@ _FIELDS = ("listener", "filter_chain", "route_config", "route", "cluster")
 
 
 def probe_batch(source: str, *, envoy: str = "", timeout: float = 5.0) -> int:
-    """Answer each line of ``source``; return 0, or 3 when an outcome was inconclusive."""
+    """Answer each line of ``source``.
+
+    Returns:
+        0, or 3 when an outcome was inconclusive or a proxy could not be brought up.
+    """
     backend = LocalBackend(envoy=envoy)
-    inconclusive = False
+    unanswered = False
     try:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for answer in pool.map(
+            for answer, answered in pool.map(
                 lambda case: _answer(backend, case, timeout), read_lines(source)
             ):
                 print(json.dumps(answer, separators=(",", ":")), flush=True)
-                inconclusive |= any(
-                    call.get("outcome") == Verdict.INCONCLUSIVE.value
-                    for call in answer.get("calls", ())
-                )
+                unanswered |= not answered
     finally:
         backend.close()
-    return 3 if inconclusive else 0
+    return 3 if unanswered else 0
 
 
-def _answer(backend: LocalBackend, case: dict[str, Any], timeout: float) -> dict[str, Any]:
+def _answer(
+    backend: LocalBackend, case: dict[str, Any], timeout: float
+) -> tuple[dict[str, Any], bool]:
+    """The answer to one contract, and whether there is one."""
     identity = case.get("id")
     try:
-        mesh = parse_mesh(case["mesh"], "<mesh>") if case.get("mesh") else MeshConfig()
-        contract = loads(case.get("yaml", ""), file=f"<{identity}>", mesh=mesh)
-        workload = Workload(case.get("namespace") or "default", case.get("labels") or {})
+        mesh_text = field(case, "mesh", str, "")
+        mesh = parse_mesh(mesh_text, "<mesh>") if mesh_text else MeshConfig()
+        contract = loads(field(case, "yaml", str, ""), file=f"<{identity}>", mesh=mesh)
+        workload = Workload(field(case, "namespace", str, "") or "default", _texts(case, "labels"))
+        calls = field(case, "calls", list, [])
         pod = backend.enforce(contract, workload)
-        calls = []
-        for call in case.get("calls", ()):
-            try:
-                target, options = _read(call, timeout)
-            except (ProbeOptionError, KeyError, TypeError) as error:
-                calls.append({"id": call.get("id"), "error": str(error)})
-                continue
-            observation = pod.probe(target, options)
-            calls.append(
-                {
-                    "id": call.get("id"),
-                    "verdict": _word(observation.evidence),
-                    **_decided(observation.evidence),
-                    "outcome": judge(observation).verdict.value,
-                }
-            )
+        answers = [_call(pod, call, timeout) for call in calls]
     except ContractError as error:
-        return {"id": identity, "error": [str(problem) for problem in error.problems]}
+        return {"id": identity, "error": [str(problem) for problem in error.problems]}, True
+    except ProbeError as error:
+        return {"id": identity, "error": [str(error)]}, True
     except BackendError as error:
-        return {"id": identity, "error": str(error).splitlines()}
-    return {"id": identity, "calls": calls}
+        return {"id": identity, "error": str(error).splitlines()}, False
+    inconclusive = any(it.get("outcome") == Verdict.INCONCLUSIVE.value for it in answers)
+    return {"id": identity, "calls": answers}, not inconclusive
 
 
-def _read(call: dict[str, Any], timeout: float) -> tuple[Target, Options]:
+def _call(pod: LocalMesh, call: Any, timeout: float) -> dict[str, Any]:
+    identity = call.get("id") if isinstance(call, dict) else None
+    try:
+        target, options = _read(call, timeout)
+    except (ProbeError, ProbeOptionError) as error:
+        return {"id": identity, "error": str(error)}
+    observation = pod.probe(target, options)
+    return {
+        "id": identity,
+        "verdict": _word(observation.evidence),
+        **_decided(observation.evidence),
+        "outcome": judge(observation).verdict.value,
+    }
+
+
+def _read(call: Any, timeout: float) -> tuple[Target, Options]:
     """A call's target and options: a connection to its address, whatever name it speaks of."""
-    address, port = call.get("address") or _ADDRESS, int(call["port"])
-    protocol = call["protocol"]
+    address = field(call, "address", str, "") or _ADDRESS
+    port, protocol = field(call, "port", int), field(call, "protocol", str)
     if protocol == "http":
         options = Options(
             address=address,
-            host_header=call.get("host") or "",
-            method=call.get("method") or "GET",
-            headers=tuple((call.get("headers") or {}).items()),
+            host_header=field(call, "host", str, ""),
+            method=field(call, "method", str, "") or "GET",
+            headers=tuple(_texts(call, "headers").items()),
             timeout=timeout,
         )
-        return Target("http", address, port, call.get("path") or "/"), options
-    options = Options(address=address, sni=call.get("sni") or "", verify=False, timeout=timeout)
+        return Target("http", address, port, field(call, "path", str, "") or "/"), options
+    if protocol not in {"tls", "tcp"}:
+        raise ProbeError(f"protocol: expected http, tls or tcp, got {protocol!r}")
+    sni = field(call, "sni", str, "")
+    options = Options(address=address, sni=sni, verify=False, timeout=timeout)
     return Target(protocol, address, port, ""), options
+
+
+def _texts(case: dict[str, Any], name: str) -> dict[str, str]:
+    """A field that is an object of texts."""
+    values = field(case, name, dict, {})
+    return {key: field(values, key, str) for key in values}
 
 
 def _word(evidence: Evidence | None) -> str:

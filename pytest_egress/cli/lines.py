@@ -1,4 +1,4 @@
-"""Reading JSON lines from a file or standard input."""
+"""Reading JSON lines from a file or standard input, and the fields of their objects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,31 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_egress.errors import ProbeError
 
-__all__ = ["read_lines"]
+__all__ = ["field", "read_lines"]
+
+_T = TypeVar("_T")
+_KINDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
+
+
+def field(case: Any, name: str, kind: type[_T], default: _T | None = None) -> _T:
+    """Return a field of a JSON object; ``default`` where it is absent or null.
+
+    Raises:
+        ProbeError: it is of another kind, or absent although there is no default.
+    """
+    if not isinstance(case, dict):
+        raise ProbeError(f"expected an object, got {json.dumps(case)}")
+    found = case.get(name)
+    if found is None:
+        found = default
+    if not isinstance(found, kind) or isinstance(found, bool):
+        got = "nothing" if found is None else json.dumps(found)
+        raise ProbeError(f"{name}: expected {_KINDS[kind]}, got {got}")
+    return found
 
 
 def read_lines(source: str) -> Iterator[dict[str, Any]]:

@@ -26,6 +26,11 @@ def probe_urls(options: argparse.Namespace) -> int:
         raise ProbeError(f"--workload={options.workload}: {error}") from None
     mesh = MeshConfig(outbound_traffic_policy=OutboundTrafficPolicy(options.policy))
     contract = load(options.contract, mesh=mesh)
+    if not contract.service_entries:
+        raise ProbeError(
+            f"{', '.join(options.contract)} holds no ServiceEntry: with nothing declared, "
+            "everything is blocked and a probe of that proves nothing"
+        )
     backend = LocalBackend(envoy=options.envoy, live=options.live)
     try:
         egress = Egress(backend, contract, Workload(namespace, labels), timeout=options.timeout)

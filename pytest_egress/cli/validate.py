@@ -5,33 +5,47 @@ from __future__ import annotations
 import json
 import sys
 
-from pytest_egress.cli.lines import read_lines
+from pytest_egress.cli.lines import field, read_lines
 from pytest_egress.contract import check, load, verdict
-from pytest_egress.errors import ContractError
+from pytest_egress.errors import ContractError, ProbeError
 
 __all__ = ["validate_batch", "validate_files"]
 
 
 def validate_files(paths: list[str]) -> int:
-    """Print every problem of every file; return 1 when one of them is an error."""
+    """Print every problem of every file.
+
+    Returns:
+        0, 1 when Istio would refuse one of them, 2 when one of them cannot be read.
+    """
     try:
         contract = load(paths)
     except ContractError as error:
         print(error)
-        return 1
+        return 2 if any(it.rule.startswith("file/") for it in error.problems) else 1
     for problem in contract.warnings:
         print(problem)
-    entries = len(contract.service_entries)
-    print(f"{entries} ServiceEntries in {len(contract.files)} files accepted", file=sys.stderr)
+    entries, files = len(contract.service_entries), len(contract.files)
+    print(
+        f"{entries} {'ServiceEntry' if entries == 1 else 'ServiceEntries'} "
+        f"in {files} file{'s' if files != 1 else ''} accepted",
+        file=sys.stderr,
+    )
     return 0
 
 
 def validate_batch(source: str) -> int:
     """Answer each document ``{"id", "yaml"}`` with its verdict and problems; return 0."""
     for case in read_lines(source):
-        problems = check(case.get("yaml", ""), file=f"<{case.get('id')}>")
+        identity = case.get("id")
+        try:
+            text = field(case, "yaml", str)
+        except ProbeError as error:
+            print(json.dumps({"id": identity, "error": [str(error)]}), flush=True)
+            continue
+        problems = check(text, file=f"<{identity}>")
         answer = {
-            "id": case.get("id"),
+            "id": identity,
             "verdict": verdict(problems),
             "problems": [
                 {

@@ -108,7 +108,7 @@ def _istio_kind(kind: str, version: str, report: Report) -> Kind | str | None:
     if kind in _UNSUPPORTED:
         message = (
             f"{kind} is not supported yet, and it can change what a pod may reach: "
-            "leave the file out, or test it with --egress-backend=kind"
+            "leave it out of the contract"
         )
         report.error("unsupported-kind", message, ("kind",))
         return None

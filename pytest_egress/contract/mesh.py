@@ -128,7 +128,7 @@ def _read(value: Any, report: Report) -> MeshConfig:
             if checked is not WRONG:
                 fields[name] = checked
         elif name in _DECISIVE:
-            message = f"{given} is not supported ({_DECISIVE[name]}): needs --egress-backend=kind"
+            message = f"{given} is not supported ({_DECISIVE[name]}): only a cluster can enforce it"
             report.error("mesh/unsupported-field", message, (given,), key=True)
         elif name not in _HARMLESS:
             known = sorted({*_READ, *_HARMLESS, *_DECISIVE})
@@ -150,7 +150,7 @@ def _policy(value: dict[str, Any], fields: dict[str, Any], report: Report) -> Ou
     given = next(name for name in value if _camel(name) == "outboundTrafficPolicy")
     for name in value[given]:
         if name == "tls":
-            message = "outboundTrafficPolicy.tls is not supported: needs --egress-backend=kind"
+            message = "outboundTrafficPolicy.tls is not supported: only a cluster can enforce it"
             report.error("mesh/unsupported-field", message, (given, name), key=True)
         elif name != "mode":
             message = f'unknown field "{name}" in {given}: {did_you_mean(name, ["mode"])}'

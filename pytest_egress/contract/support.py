@@ -11,7 +11,7 @@ from pytest_egress.contract.resources import Resource, ServiceEntry, Sidecar, Wo
 
 __all__ = ["unsupported"]
 
-_NEEDS = "needs --egress-backend=kind"
+_NEEDS = "the embedded Envoy cannot enforce it, only a cluster can"
 _UNIX = "unix://"
 _SOCKET = "a Unix socket of the pod's own file system"
 

@@ -39,6 +39,8 @@ _HCM = _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnec
 _TCP_PROXY = _TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _SNI_DFP = _TYPE + "extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig"
 _HTTP_DFP = _TYPE + "extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig"
+_DEFAULT_CONNECT_TIMEOUT = "10s"  # meshConfig.connectTimeout
+_LOOPBACK_CONNECT_TIMEOUT = "1s"
 # What pilot-agent's bootstrap sets (pkg/bootstrap/config.go, extractRuntimeFlags).
 _RUNTIME = {
     "re2.max_program_size.error_level": 32768,
@@ -161,6 +163,10 @@ def _cluster(cluster: Json, assignments: Mapping[str, Json], places: Places | No
     result.pop("transport_socket", None)
     if places is None:
         return result
+    # On loopback a connection is there at once or never, and a TCP proxy makes its record only when
+    # the connect has ended: istiod's default of 10 s would outlast any probe.
+    if result.get("connect_timeout") == _DEFAULT_CONNECT_TIMEOUT:
+        result["connect_timeout"] = _LOOPBACK_CONNECT_TIMEOUT
     # One resolver for the whole process: thousands of clusters would each open their own.
     result.pop("typed_dns_resolver_config", None)
     if "load_assignment" in result:
@@ -221,6 +227,11 @@ class _Rewriter:
     def __init__(self, program: Program, places: Places | None) -> None:
         self._routes = {route["name"]: route for route in program.routes}
         self._original = {c["name"] for c in program.clusters if c.get("type") == "ORIGINAL_DST"}
+        self._dynamic = {
+            c["name"]
+            for c in program.clusters
+            if c.get("cluster_type", {}).get("name") == "envoy.clusters.dynamic_forward_proxy"
+        }
         declared = {
             int(cluster["name"].split("|")[1])
             for cluster in program.clusters
@@ -289,17 +300,16 @@ class _Rewriter:
             result["route_config"] = self._routes.get(name, {"name": name})
         route_config = result["route_config"]["name"]
         result["access_log"] = [access_log("http", listener, route_config)]
-        if self._places is not None:
-            filters = []
+        if self._places is None:
+            return result
+        result["http_filters"] = _with_resolver(config["http_filters"], self._places)
+        if not self._dynamic.isdisjoint(_route_clusters(result)):
+            # In front of every other filter: istiod adds the forward proxy's own filter for the
+            # first service of a port only, and without it the cluster itself resolves and dials.
             for item in result["http_filters"]:
                 if item.get("typed_config", {}).get("@type") == _HTTP_DFP:
-                    filters.extend(dynamic_port(self._dial_ports))
-                    dynamic = _with_resolver(item, self._places)
-                    dynamic["typed_config"]["allow_dynamic_host_from_filter_state"] = True
-                    filters.append(dynamic)
-                else:
-                    filters.append(item)
-            result["http_filters"] = filters
+                    item["typed_config"]["allow_dynamic_host_from_filter_state"] = True
+            result["http_filters"] = [*dynamic_port(self._dial_ports), *result["http_filters"]]
         return result
 
 
@@ -312,10 +322,15 @@ def _clusters_of(filter_: Json) -> Iterator[str]:
         for weighted in config.get("weighted_clusters", {}).get("clusters", ()):
             yield weighted["name"]
     elif config["@type"] == _HCM:
-        for host in config["route_config"].get("virtual_hosts", ()):
-            for route in host.get("routes", ()):
-                action = route.get("route", {})
-                if "cluster" in action:
-                    yield action["cluster"]
-                for weighted in action.get("weighted_clusters", {}).get("clusters", ()):
-                    yield weighted["name"]
+        yield from _route_clusters(config)
+
+
+def _route_clusters(hcm: Json) -> Iterator[str]:
+    """Name the clusters that the routes of an HTTP connection manager lead to."""
+    for host in hcm["route_config"].get("virtual_hosts", ()):
+        for route in host.get("routes", ()):
+            action = route.get("route", {})
+            if "cluster" in action:
+                yield action["cluster"]
+            for weighted in action.get("weighted_clusters", {}).get("clusters", ()):
+                yield weighted["name"]

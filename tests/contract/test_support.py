@@ -27,7 +27,7 @@ def test_unix_endpoints_need_a_pod() -> None:
     assert problem.severity == "error"
     assert "spec.endpoints[0].address" in problem.message
     assert "a Unix socket of the pod's own file system" in problem.message
-    assert "needs --egress-backend=kind" in problem.message
+    assert "only a cluster can" in problem.message
     assert (problem.position.line, problem.position.column) == (15, 14)
 
 
