@@ -33,6 +33,7 @@ from pytest_egress.probe import (
     SystemResolver,
     Target,
 )
+from pytest_egress.probe.target import is_address
 from pytest_egress.verdict import Observation
 
 if TYPE_CHECKING:
@@ -162,7 +163,21 @@ class LocalBackend:
         hosts = {host for entry in contract.service_entries for host in entry.hosts}
         ports = {port.number for entry in contract.service_entries for port in entry.ports}
         targets = {port.target_port for e in contract.service_entries for port in e.ports} - {0}
-        self.outside.declare(sorted(hosts), sorted(ports | targets))
+        endpoints = {
+            (host, endpoint.address)
+            for entry in contract.service_entries
+            if len(entry.hosts) == 1
+            for host in entry.hosts
+            for endpoint in entry.endpoints
+            if is_address(endpoint.address)
+        }
+        own = {
+            port
+            for e in contract.service_entries
+            for end in e.endpoints
+            for port in end.ports.values()
+        }
+        self.outside.declare(sorted(hosts), sorted(ports | targets | own), sorted(endpoints))
 
 
 class LocalMesh:

@@ -41,7 +41,8 @@ def validate_batch(source: str) -> int:
         try:
             text = field(case, "yaml", str)
         except ProbeError as error:
-            print(json.dumps({"id": identity, "error": [str(error)]}), flush=True)
+            answer = {"id": identity, "error": [str(error)]}
+            print(json.dumps(answer, separators=(",", ":")), flush=True)
             continue
         problems = check(text, file=f"<{identity}>")
         answer = {

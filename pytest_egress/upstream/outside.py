@@ -269,12 +269,23 @@ class Outside:
             found = self._journal.from_client(client, place)
         return None if found is None else found.proof()
 
-    def declare(self, hosts: Iterable[str], ports: Iterable[int]) -> None:
+    def declare(
+        self,
+        hosts: Iterable[str],
+        ports: Iterable[int],
+        endpoints: Iterable[tuple[str, str]] = (),
+    ) -> None:
         """Prepare for the hosts and ports of a contract.
 
         The first 64 hosts that are exact names get places of their own, so that scripting them
         later changes nothing that a proxy has resolved. The limit of open files may make them
         fewer: a quarter of it is used.
+
+        Args:
+            hosts: names, wildcards and addresses.
+            ports: every port that one of them may be dialled at.
+            endpoints: pairs of host and IP address: what is scripted for the host holds at that
+                address too, although no name leads to it (STATIC).
 
         Raises:
             ValueError: a port is not one. Hosts that are no names are left out.
@@ -283,6 +294,8 @@ class Outside:
         with self._lock:
             for port in ports:
                 self.port_for(port)
+            for host, address in endpoints:
+                self._zone.serve(host.lower().removesuffix("."), address)
             for host in hosts:
                 name = host.lower().removesuffix(".")
                 if not is_name(name) or self._zone.has_own(name):

@@ -60,6 +60,7 @@ class Zone:
         self._by_address: dict[str, Place] = {}
         self._by_wildcard: dict[str, Place] = {}
         self._dedicated: set[str] = set()
+        self._endpoints: dict[str, list[str]] = {}
         # What proxies were told: by name, and the addresses that were located on the shared place.
         self._told: dict[str, tuple[str, ...] | Lookup | None] = {}
         self._shared: set[str] = set()
@@ -106,10 +107,11 @@ class Zone:
         return self._names.known(name)
 
     def hosts_at(self, address: str | None) -> tuple[str, ...]:
-        """Return the hosts that resolve to ``address``, the last scripted first."""
+        """Return the hosts served at ``address``: those that resolve to it first."""
         if address is None:
             return ()
         hosts = self._rules.pointing_at(address)
+        hosts.extend(self._endpoints.get(address, ()))
         name = self._names.name(address)
         if name is not None and self._rules.lookup(name) is None:
             hosts.append(name)
@@ -155,6 +157,12 @@ class Zone:
         if lookup is not None:
             for address in lookup.addresses:
                 self.own(address)
+
+    def serve(self, host: str, address: str) -> None:
+        """Let ``address`` be an endpoint of ``host``, whatever ``host`` resolves to."""
+        hosts = self._endpoints.setdefault(address, [])
+        if host not in hosts:
+            hosts.append(host)
 
     def has_own(self, host: str) -> bool:
         """Whether ``host`` has been given places of its own."""

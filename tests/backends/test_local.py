@@ -236,3 +236,20 @@ print(json.dumps([verdicts, [a if isinstance(a, str) else list(a) for a in diall
     assert all(
         ipaddress.ip_address(address.rpartition(":")[0]).is_loopback for address in upstream
     ), upstream
+
+
+def test_script_of_a_host_holds_at_its_endpoints(backend: LocalBackend) -> None:
+    """A STATIC entry is scripted by its name or by the address of an endpoint."""
+    text = contract("static", "static.example.com").replace(
+        "resolution: DNS",
+        "resolution: STATIC\n  endpoints: [{address: 203.0.113.61}, {address: 203.0.113.62}]",
+    )
+    egress = Egress(backend, loads(text))
+    with backend.upstreams() as upstreams:
+        upstreams["static.example.com"].refuse()
+        assert egress.get("http://static.example.com").unreachable
+    with backend.upstreams() as upstreams:
+        upstreams["203.0.113.61"].respond(418)
+        upstreams["203.0.113.62"].respond(418)
+        assert egress.get("http://static.example.com").status == 418
+    assert egress.get("http://static.example.com").status == 200

@@ -1,0 +1,319 @@
+"""``pytest-egress``: exit codes, what is printed, and batches of JSON lines."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_egress.cli import main
+from tests.observed import documents, entry, sidecar
+
+TEXT = entry("weather", "api.weather.com", {80: "HTTP", 443: "HTTPS"}, location="MESH_EXTERNAL")
+
+
+@pytest.fixture
+def contract(tmp_path: Path) -> str:
+    """A file with one good entry."""
+    path = tmp_path / "egress.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    return str(path)
+
+
+def lines(tmp_path: Path, cases: Iterable[Any]) -> str:
+    """A file of JSON lines."""
+    path = tmp_path / "cases.jsonl"
+    path.write_text("\n".join(map(json.dumps, cases)), encoding="utf-8")
+    return str(path)
+
+
+def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was printed, line by line."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_reachable_is_0(contract: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every URL is explained, in order."""
+    assert main(["probe", "-c", contract, "http://api.weather.com", "tls://api.weather.com"]) == 0
+    told = capsys.readouterr().out.split("\n\n")
+    assert told[0].startswith("target    http://api.weather.com:80/\nverdict   REACHABLE at stage")
+    assert told[1].startswith("target    tls://api.weather.com:443\nverdict   REACHABLE at stage")
+
+
+def test_anything_else_is_1(contract: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One blocked URL is enough, and says what would allow it."""
+    assert main(["probe", "-c", contract, "http://api.weather.com", "http://evil.example"]) == 1
+    assert "edit      to allow it, declare it: " in capsys.readouterr().out
+
+
+def test_json(contract: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object a line, with the verdict, where it is declared, and the proxy's evidence."""
+    urls = ["http://api.weather.com/a", "https://evil.example"]
+    assert main(["probe", "--json", "-c", contract, *urls]) == 1
+    good, bad = answers(capsys)
+    assert good == {
+        "target": "http://api.weather.com:80/a",
+        "verdict": "REACHABLE",
+        "reason": "the upstream answered through outbound|80||api.weather.com",
+        "stage": "http",
+        "addresses": good["addresses"],
+        "declared_by": [f"{contract}:8:5"],
+        "status": 200,
+        "evidence": {
+            "listener": "0.0.0.0_80",
+            "filter_chain": "",
+            "route": "default",
+            "cluster": "outbound|80||api.weather.com",
+            "response_flags": [],
+            "response_code": 200,
+            "response_code_details": "via_upstream",
+        },
+    }
+    assert len(good["addresses"]) == 1
+    assert (bad["verdict"], bad["stage"], bad["status"]) == ("BLOCKED", "tls", None)
+    assert bad["evidence"]["response_flags"] == ["UH"]
+
+
+def test_policy_and_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both change the verdict as their options in pytest do."""
+    scope = sidecar(workloadSelector={"labels": {"app": "web"}}, egress=[{"hosts": ["./*"]}])
+    other = entry("other", "other.example.com", {80: "HTTP"}, namespace="shop")
+    path = tmp_path / "all.yaml"
+    path.write_text(documents(TEXT, scope, other), encoding="utf-8")
+    probe = ["probe", "--json", "-c", str(path), "http://other.example.com"]
+    assert main(probe) == 0
+    assert main([*probe, "--workload", "default/app=web"]) == 1
+    assert main([*probe, "--workload", "shop/app=web"]) == 0
+    assert main([*probe, "--workload", "default/app=web", "--policy", "ALLOW_ANY"]) == 1
+    verdicts = [answer["verdict"] for answer in answers(capsys)]
+    assert verdicts == ["REACHABLE", "BLOCKED", "REACHABLE", "UNDECLARED"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["probe", "-c", "CONTRACT"], "give at least one URL"),
+        (["probe", "http://a"], "name the contract with -c"),
+        (["probe", "-c", "CONTRACT", "htp://a"], "did you mean http://"),
+        (["probe", "-c", "CONTRACT", "--workload", "a/b", "http://a"], "--workload=a/b: expected"),
+        (["probe", "-c", "CONTRACT", "--timeout", "0", "http://a"], "timeout 0.0: expected"),
+        (["probe", "-c", "nowhere.yaml", "http://a"], "nowhere.yaml:1:1: error: there is no such"),
+        (["probe", "-c", "EMPTY", "http://a"], "holds no ServiceEntry"),
+        (["probe", "--batch", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["probe", "--batch", "x", "http://a"], "give no URL and no -c"),
+        (["validate"], "give at least one FILE"),
+        (["validate", "--batch", "x", "y"], "give no FILE"),
+        (["validate", "--batch", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+    ],
+)
+def test_what_cannot_be_used_is_2(
+    contract: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    """The command or the contract is wrong: one message on standard error, no traceback."""
+    empty = tmp_path / "empty.yaml"
+    empty.write_text(sidecar(egress=[{"hosts": ["./*"]}]), encoding="utf-8")
+    files = {"CONTRACT": contract, "EMPTY": str(empty)}
+    assert main([files.get(argument, argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["prob"], ["probe", "--policy", "OPEN"]])
+def test_unknown_words_are_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The parser's own errors have the same exit code, and show the usage."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: pytest-egress" in capsys.readouterr().err
+
+
+def test_no_proxy_is_3(contract: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an Envoy there is no answer, which is not a failed contract."""
+    assert main(["probe", "-c", contract, "--envoy", "/nowhere/envoy", "http://a"]) == 3
+    assert "'/nowhere/envoy' is not a program that can be run" in capsys.readouterr().err
+
+
+def test_no_proxy_is_3_in_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line says so, the exit code too."""
+    path = lines(tmp_path, [{"id": "a", "yaml": TEXT, "calls": []}])
+    assert main(["probe", "--batch", path, "--envoy", "/nowhere/envoy"]) == 3
+    (answer,) = answers(capsys)
+    assert "/nowhere/envoy" in answer["error"][0]
+
+
+def test_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Answers come in the order of the lines, whichever Envoy was up first."""
+    call = {"id": "c", "address": "203.0.113.7", "port": 80, "protocol": "http", "host": "b.com"}
+    cases = [
+        {"id": number, "yaml": entry("e", f"{host}.com", {80: "HTTP"}), "calls": [call]}
+        for number, host in enumerate("abab")
+    ]
+    assert main(["probe", "--batch", lines(tmp_path, cases)]) == 0
+    told = answers(capsys)
+    assert [answer["id"] for answer in told] == [0, 1, 2, 3]
+    seen = {"id": "c", "listener": "0.0.0.0_80", "route_config": "80"}
+    blocked = {**seen, "verdict": "blocked", "route": "block_all", "outcome": "BLOCKED"}
+    allowed = {**seen, "verdict": "allowed", "route": "default", "outcome": "REACHABLE"}
+    allowed["cluster"] = "outbound|80||b.com"
+    assert [answer["calls"] for answer in told] == [[blocked], [allowed], [blocked], [allowed]]
+
+
+def test_inconclusive_is_3_in_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A request that Envoy answers before it looks for a route proves nothing."""
+    call = {"id": "c", "port": 80, "protocol": "http", "host": "a b"}
+    path = lines(tmp_path, [{"id": "a", "yaml": TEXT, "calls": [call]}])
+    assert main(["probe", "--batch", path]) == 3
+    (answer,) = answers(capsys)
+    assert answer["calls"][0]["outcome"] == "INCONCLUSIVE"
+
+
+def test_mesh_namespace_and_labels_of_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line brings its own mesh and its own workload."""
+    scope = sidecar(
+        "shop", workloadSelector={"labels": {"app": "web"}}, egress=[{"hosts": ["./*"]}]
+    )
+    mesh = "outboundTrafficPolicy: {mode: ALLOW_ANY}"
+    call = {"port": 80, "protocol": "http", "host": "api.weather.com"}
+    case = {"yaml": documents(TEXT, scope), "calls": [call], "namespace": "shop"}
+    cases = [case, {**case, "labels": {"app": "web"}}, {**case, "labels": {"app": "web"}}]
+    cases[2]["mesh"] = mesh
+    assert main(["probe", "--batch", lines(tmp_path, cases)]) == 0
+    verdicts = [answer["calls"][0]["verdict"] for answer in answers(capsys)]
+    assert verdicts == ["allowed", "blocked", "passthrough"]
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ({"yaml": entry("e", "*", {80: "HTTP"})}, "<a>:8:5: error: "),
+        ({"yaml": "kind: ["}, "<a>:1:8: error: not YAML"),
+        ({"yaml": 5}, "yaml: expected text, got 5"),
+        ({"yaml": TEXT, "mesh": "a: ["}, "<mesh>:1:5: error: not YAML"),
+        ({"yaml": TEXT, "labels": {"app": 1}}, "app: expected text, got 1"),
+        ({"yaml": TEXT, "namespace": ["x"]}, 'namespace: expected text, got ["x"]'),
+        ({"yaml": TEXT, "calls": 5}, "calls: expected a list, got 5"),
+    ],
+)
+def test_broken_contract_in_a_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: dict[str, Any], message: str
+) -> None:
+    """It is an error of its line, in the contract's own words; the other lines are answered."""
+    good = {"id": "b", "yaml": TEXT, "calls": []}
+    assert main(["probe", "--batch", lines(tmp_path, [{"id": "a", **case}, good])]) == 0
+    broken, answered = answers(capsys)
+    assert broken["id"] == "a"
+    assert broken["error"][0].startswith(message)
+    assert answered == {"id": "b", "calls": []}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"protocol": "http"}, "port: expected a whole number, got nothing"),
+        ({"port": "80", "protocol": "http"}, 'port: expected a whole number, got "80"'),
+        ({"port": 70000, "protocol": "tcp"}, "port 70000: expected 1 to 65535"),
+        ({"port": 80, "protocol": "udp"}, "protocol: expected http, tls or tcp, got 'udp'"),
+        ({"port": 80, "protocol": "tcp", "address": "a.b"}, "address 'a.b': expected an IP"),
+        ({"port": 80, "protocol": "http", "method": "CONNECT"}, "method CONNECT"),
+        (5, "expected an object, got 5"),
+    ],
+)
+def test_broken_call_in_a_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], call: Any, message: str
+) -> None:
+    """It is an error of its call."""
+    assert main(["probe", "--batch", lines(tmp_path, [{"yaml": TEXT, "calls": [call]}])]) == 0
+    (answer,) = answers(capsys)
+    assert answer["calls"][0]["error"].startswith(message)
+
+
+@pytest.mark.parametrize("command", ["probe", "validate"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"id": "a", "yaml": ""}\n\n{"id": tru}\n', ":3:8: not JSON: Expecting value"),
+        ('{"id": "a", "yaml": ""}\n[1]', ":2:1: expected a JSON object"),
+    ],
+)
+def test_lines_that_are_no_json(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    text: str,
+    message: str,
+) -> None:
+    """The position is told, counted in the file; blank lines are skipped."""
+    path = tmp_path / "cases.jsonl"
+    path.write_text(text, encoding="utf-8")
+    assert main([command, "--batch", str(path)]) == 2
+    assert f"{path}{message}" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert main([command, "--batch", "-"]) == 2
+    assert f"<stdin>{message}" in capsys.readouterr().err
+
+
+def test_validate_files(contract: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0 when Istio would take all of them, 1 when not, 2 when one cannot be read."""
+    assert main(["validate", contract]) == 0
+    assert capsys.readouterr().err == "1 ServiceEntry in 1 file accepted\n"
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(entry("other", "*", {80: "HTTPP"}), encoding="utf-8")
+    assert main(["validate", contract, str(bad)]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" error: ")[0] for line in told if " error: " in line] == [
+        f"{bad}:8:5:",
+        f"{bad}:12:15:",
+    ]
+    assert main(["validate", contract, str(tmp_path / "nowhere.yaml")]) == 2
+
+
+def test_validate_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each document gets a verdict and its problems with their places."""
+    cases = [
+        {"id": "good", "yaml": TEXT},
+        {"id": "bad", "yaml": entry("e", "*", {80: "HTTP"}, location="MESH_EXTERNAL")},
+        {"id": "none"},
+    ]
+    assert main(["validate", "--batch", lines(tmp_path, cases)]) == 0
+    good, bad, none = answers(capsys)
+    assert good == {"id": "good", "verdict": "accepted", "problems": []}
+    assert bad["verdict"] == "refused"
+    assert (bad["problems"][0]["line"], bad["problems"][0]["column"]) == (8, 5)
+    assert set(bad["problems"][0]) == {"severity", "message", "line", "column", "rule"}
+    assert none == {"id": "none", "error": ["yaml: expected text, got nothing"]}
+
+
+def test_reader_that_goes_away(contract: str) -> None:
+    """``pytest-egress probe ... | head -1`` ends quietly, with the shell's code for SIGPIPE."""
+    urls = ["http://api.weather.com"] * 300
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from pytest_egress.cli import main; sys.exit(main())",
+    ]
+    with subprocess.Popen(
+        [*command, "probe", "-c", contract, *urls],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "target    http://api.weather.com:80/\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(20) == 141
