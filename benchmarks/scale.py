@@ -31,9 +31,8 @@ def resident(pid: int) -> float:
     raise RuntimeError("VmHWM is missing")
 
 
-def envoy_alone(directory: Path) -> float:
+def envoy_alone(directory: Path, bootstrap: dict[str, object]) -> float:
     """Seconds that Envoy needs from its start until it accepts, on the same bootstrap."""
-    bootstrap = json.loads((directory / "envoy.json").read_text())
     mesh = directory / "again.sock"
     text = json.dumps(bootstrap).replace(str(directory / "mesh.sock"), str(mesh))
     text = text.replace(str(directory / "admin.sock"), str(directory / "again-admin.sock"))
@@ -75,7 +74,7 @@ def measure(entries: int) -> None:
     outcome = Egress(backend, declared).get(f"https://service-{entries - 1}.example.com")
     assert outcome.reachable, outcome.explain()
     memory = resident(mesh.pid)
-    alone = envoy_alone(mesh.directory)
+    alone = envoy_alone(mesh.directory, mesh.bootstrap())
     backend.close()
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     total = (t1 - t0) + (t3 - t2)

@@ -27,6 +27,7 @@ def egress_backend(pytestconfig: pytest.Config) -> Iterator[Backend]:
     backend = LocalBackend(
         envoy=lookup(pytestconfig, "envoy")[0], live=lookup(pytestconfig, "live")[0]
     )
+    backend.prepare()
     yield backend
     backend.close()
 

@@ -8,8 +8,10 @@ import itertools
 import shutil
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.binary import envoy_version, find_envoy
 from pytest_egress.backends.private import PrivateDirectory
@@ -67,6 +69,7 @@ class LocalBackend:
         self._startup_timeout = startup_timeout
         self._lock = threading.RLock()
         self._private: PrivateDirectory | None = None
+        self._standby: EnvoyProcess | None = None
         self._outside: Outside | None = None
         self._meshes: list[LocalMesh] = []  # the least recently used first
 
@@ -94,6 +97,22 @@ class LocalBackend:
             BackendError: Envoy is missing, refuses the configuration or does not serve.
             ContractError: the contract holds something that only a cluster can enforce.
         """
+        return self._serve(contract, workload, leases=0)
+
+    @contextmanager
+    def lease(self, contract: Contract, workload: Workload) -> Iterator[LocalMesh]:
+        """As `enforce`; the proxy lives until the block is left, however many others start."""
+        mesh = self._serve(contract, workload, leases=1)
+        try:
+            yield mesh
+        finally:
+            with self._lock:
+                mesh.leases -= 1
+                if mesh not in self._meshes and not mesh.leases:
+                    mesh.close()
+                self._evict()
+
+    def _serve(self, contract: Contract, workload: Workload, leases: int) -> LocalMesh:
         refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
         if refused:
             raise ContractError(refused)
@@ -108,14 +127,16 @@ class LocalBackend:
                     self._meshes.remove(mesh)
                     if mesh.generation == generation and mesh.running():
                         self._meshes.append(mesh)
+                        mesh.leases += leases
                         return mesh
-                    mesh.close()
+                    if not mesh.leases:
+                        mesh.close()
+        process = self._take_process()
         mesh = LocalMesh(
             contract,
             workload,
             compile_contract(contract, workload),
-            find_envoy(self._envoy),
-            self._directory().subdirectory("e"),
+            process,
             outside,
             generation,
             live=self.live,
@@ -130,9 +151,34 @@ class LocalBackend:
             raise
         with self._lock:
             self._meshes.append(mesh)
-            while len(self._meshes) > _MAX_PROXIES:
-                self._meshes.pop(0).close()
+            mesh.leases += leases
+            self._evict()
         return mesh
+
+    def _evict(self) -> None:
+        """Stop the proxies that are too many, those unused for longest first, never the last."""
+        idle = [mesh for mesh in self._meshes[:-1] if not mesh.leases]
+        for mesh in idle[: max(0, len(self._meshes) - _MAX_PROXIES)]:
+            self._meshes.remove(mesh)
+            mesh.close()
+
+    def prepare(self) -> None:
+        """Start loading Envoy, so that it is there when the first contract is.
+
+        A missing Envoy is told when a contract is to be enforced.
+        """
+        with self._lock, suppress(BackendError):
+            if self._standby is None:
+                self._standby = self._take_process()
+
+    def _take_process(self) -> EnvoyProcess:
+        """An Envoy that waits for its bootstrap."""
+        with self._lock:
+            process, self._standby = self._standby, None
+        if process is None:
+            program = find_envoy(self._envoy)
+            process = EnvoyProcess(program, self._directory().subdirectory("e"))
+        return process
 
     def upstreams(self) -> Upstreams:
         """A handle to script the outside with; its scripts end when it is left."""
@@ -145,6 +191,9 @@ class LocalBackend:
         with self._lock:
             while self._meshes:
                 self._meshes.pop().close()
+            if self._standby is not None:
+                self._standby.stop()
+                self._standby = None
             if self._outside is not None:
                 self._outside.stop()
                 self._outside = None
@@ -188,8 +237,7 @@ class LocalMesh:
         contract: Contract,
         workload: Workload,
         program: Program,
-        envoy: Path,
-        directory: Path,
+        process: EnvoyProcess,
         outside: Outside,
         generation: int,
         *,
@@ -199,13 +247,13 @@ class LocalMesh:
         self.workload = workload
         self.program = program
         self.generation = generation
-        self._envoy = envoy
-        self.directory = directory
+        self.leases = 0  # counted by the backend
+        self._process = process
+        self.directory = directory = process.directory
         self._outside = outside
         self._live = live
         self._socket = directory / "mesh.sock"
         self._witness = Witness(directory / "witness.sock")
-        self._process: EnvoyProcess | None = None
         self._sources = itertools.count()
         self._dialled = threading.local()
         self._resolver: Resolver = SystemResolver() if live else DnsResolver(outside.pod_dns)
@@ -223,14 +271,7 @@ class LocalMesh:
         Raises:
             BackendError: it does not serve, or the control does not come through.
         """
-        sockets = Sockets(
-            mesh=self._socket,
-            admin=self.directory / "admin.sock",
-            witness=self._witness.path,
-            control=self._outside.locate(CONTROL_ADDRESS[0], _CONTROL_PORT),
-        )
-        bootstrap = embed(self.program, sockets, None if self._live else self._outside)
-        self._process = EnvoyProcess(self._envoy, self.directory, bootstrap)
+        self._process.configure(self.bootstrap(), timeout)
         self._process.wait_until(self._accepts, timeout)
         self._control_failure = self._control()
         if self._control_failure:
@@ -240,6 +281,16 @@ class LocalMesh:
                 "this is a fault of the backend, not of the contract: please report it",
             )
 
+    def bootstrap(self) -> dict[str, Any]:
+        """The bootstrap that Envoy is given."""
+        sockets = Sockets(
+            mesh=self._socket,
+            admin=self.directory / "admin.sock",
+            witness=self._witness.path,
+            control=self._outside.locate(CONTROL_ADDRESS[0], _CONTROL_PORT),
+        )
+        return embed(self.program, sockets, None if self._live else self._outside)
+
     def enforces(self, contract: Contract, workload: Workload) -> bool:
         """Whether this is the proxy for ``contract`` as ``workload`` sees it."""
         return self.workload == workload and (
@@ -248,19 +299,16 @@ class LocalMesh:
 
     def running(self) -> bool:
         """Whether Envoy is alive."""
-        return self._process is not None and self._process.running()
+        return self._process.running()
 
     @property
     def pid(self) -> int:
         """The process id of Envoy."""
-        if self._process is None:
-            raise BackendError("Envoy has not been started")
         return self._process.pid
 
     def close(self) -> None:
         """Stop Envoy and remove its directory. Twice is once."""
-        if self._process is not None:
-            self._process.stop()
+        self._process.stop()
         self._witness.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -15,11 +15,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 __all__ = ["PrivateDirectory", "sweep"]
 
 _PREFIX = f"pytest-egress-{os.getuid() if hasattr(os, 'getuid') else 0}-"
+_NEW = "." + _PREFIX
+_MAKING = 60  # seconds
 _LOCK = "owner.lock"
 _PID_SUFFIX = ".pid"
 # Unix socket paths end at 104 bytes on macOS and 108 on Linux; ours add up to 40.
@@ -50,9 +53,12 @@ class PrivateDirectory:
 
     def __init__(self) -> None:
         sweep()
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_base()))
-        self._lock = (self.path / _LOCK).open("w")
+        # It gets its real name only when its lock is held: another run's sweep would take an
+        # unlocked one for abandoned.
+        new = Path(tempfile.mkdtemp(prefix=_NEW, dir=_base()))
+        self._lock = (new / _LOCK).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.path = new.rename(new.with_name(_PREFIX + new.name.removeprefix(_NEW)))
         self._watchdog = subprocess.Popen(  # noqa: S603  a constant script
             ["/bin/sh", "-c", _WATCHDOG, "pytest-egress-watchdog", str(self.path)],
             stdin=subprocess.PIPE,
@@ -84,12 +90,15 @@ class PrivateDirectory:
 def sweep() -> list[Path]:
     """Remove what dead runs of this user left; return the directories that were removed.
 
-    A directory belongs to a dead run when nobody holds its lock. One without a lock file yet is
-    being made this instant and is left alone.
+    A directory belongs to a dead run when nobody holds its lock. One that is still being made is
+    given a minute.
     """
     removed = []
-    for path in _base().glob(_PREFIX + "*"):
+    for path in [*_base().glob(_PREFIX + "*"), *_base().glob(_NEW + "*")]:
+        # OSError: its lock is held, or another run has been faster.
         with contextlib.suppress(OSError), (path / _LOCK).open() as lock:
+            if path.name.startswith(_NEW) and time.time() - path.stat().st_mtime < _MAKING:
+                continue
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for pid_file in path.glob(f"*/*{_PID_SUFFIX}"):
                 _kill(pid_file, path)

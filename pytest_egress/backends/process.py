@@ -1,4 +1,4 @@
-"""One Envoy process: started from a bootstrap, asked whether it serves, stopped for good."""
+"""One Envoy process: started, given its bootstrap, asked whether it serves, stopped for good."""
 
 from __future__ import annotations
 
@@ -19,17 +19,25 @@ __all__ = ["EnvoyProcess"]
 # sweeps up after a killed run finds every process.
 _LAUNCH = 'echo $$ >"$0" && exec "$@"'
 _TAIL = 4000
-_POLL = 0.002  # seconds between two questions to a starting Envoy
+_POLL = 0.001  # seconds between two questions to a starting Envoy
+_REFUSED = (
+    "if Envoy names a field or a value, the contract holds something that a real sidecar would "
+    "refuse as well"
+)
 
 
 class EnvoyProcess:
-    """An Envoy that lives in ``directory`` and logs there."""
+    """An Envoy that lives in ``directory`` and logs there.
 
-    def __init__(self, program: Path, directory: Path, bootstrap: dict[str, Any]) -> None:
+    It is started at once and reads its bootstrap from a named pipe: most of its start is the
+    loading of a large program, which goes on while the bootstrap is still being made.
+    """
+
+    def __init__(self, program: Path, directory: Path) -> None:
         self.directory = directory
         self._log = directory / "envoy.log"
-        config = directory / "envoy.json"
-        config.write_text(json.dumps(bootstrap, separators=(",", ":")))
+        self._pipe = directory / "envoy.json"
+        os.mkfifo(self._pipe, 0o600)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  a constant script
                 [
@@ -39,7 +47,7 @@ class EnvoyProcess:
                     str(directory / "envoy.pid"),
                     str(program),
                     "--config-path",
-                    str(config),
+                    str(self._pipe),
                     # A second Envoy with the same base id would die in silence.
                     "--use-dynamic-base-id",
                     "--disable-hot-restart",
@@ -72,14 +80,40 @@ class EnvoyProcess:
         except FileNotFoundError:
             return ""
 
-    def wait_until(self, serving: Callable[[], bool], timeout: float) -> None:
-        """Return once ``serving()`` is true.
+    def configure(self, bootstrap: dict[str, Any], timeout: float) -> None:
+        """Hand Envoy its bootstrap; once.
+
+        Raises:
+            BackendError: Envoy exited, or did not read it within ``timeout`` seconds.
+        """
+        text = json.dumps(bootstrap, separators=(",", ":")).encode()
+        pipe = -1
+
+        def opened() -> bool:
+            nonlocal pipe
+            try:
+                pipe = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                return False  # ENXIO: nobody reads yet
+            return True
+
+        self.wait_until(opened, timeout)
+        os.set_blocking(pipe, True)
+        try:
+            with open(pipe, "wb", closefd=True) as stream:  # noqa: PTH123  a descriptor
+                stream.write(text)
+        except BrokenPipeError:
+            self.wait_until(lambda: False, timeout)  # it is about to end: tell how
+        self._pipe.unlink()
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Return once ``condition()`` is true.
 
         Raises:
             BackendError: Envoy exited, or ``timeout`` seconds passed; with Envoy's own words.
         """
         deadline = time.monotonic() + timeout
-        while not serving():
+        while not condition():
             try:
                 code = self._process.wait(_POLL)
             except subprocess.TimeoutExpired:
@@ -88,8 +122,7 @@ class EnvoyProcess:
                 raise BackendError(
                     f"Envoy ended with exit code {code} while it read the configuration",
                     self.output(),
-                    "if Envoy names a field or a value, the contract holds something that a real "
-                    "sidecar would refuse as well",
+                    _REFUSED,
                 )
             if time.monotonic() > deadline:
                 raise BackendError(

@@ -62,8 +62,8 @@ def _answer(
         contract = loads(field(case, "yaml", str, ""), file=f"<{identity}>", mesh=mesh)
         workload = Workload(field(case, "namespace", str, "") or "default", _texts(case, "labels"))
         calls = field(case, "calls", list, [])
-        pod = backend.enforce(contract, workload)
-        answers = [_call(pod, call, timeout) for call in calls]
+        with backend.lease(contract, workload) as pod:
+            answers = [_call(pod, call, timeout) for call in calls]
     except ContractError as error:
         return {"id": identity, "error": [str(problem) for problem in error.problems]}, True
     except ProbeError as error:

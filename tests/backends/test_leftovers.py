@@ -216,3 +216,31 @@ def _listening(pid: int) -> set[str]:
                 raw = bytes.fromhex(fields[1].split(":")[0])
                 found.add(".".join(str(octet) for octet in raw[::-1]))
     return found
+
+
+def test_directories_are_made_while_others_sweep(temporary: Path) -> None:
+    """Many runs that start at once never take each other's directory for abandoned."""
+    code = (
+        "from pytest_egress.backends.private import PrivateDirectory\n"
+        "for _ in range(20):\n"
+        "    one = PrivateDirectory()\n"
+        "    one.subdirectory('e')\n"
+        "    assert (one.path / 'owner.lock').exists()\n"
+        "    one.close()\n"
+    )
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(temporary)})
+        for _ in range(4)
+    ]
+    assert [run.wait(60) for run in runs] == [0, 0, 0, 0]
+    assert not list(temporary.iterdir())
+
+
+def test_sweep_takes_an_unfinished_directory_after_a_while(temporary: Path) -> None:
+    """A run that was killed while it made its directory is swept, though not at once."""
+    left = temporary / f".pytest-egress-{os.getuid()}-dead"
+    left.mkdir()
+    (left / "owner.lock").touch()
+    assert sweep() == []
+    os.utime(left, (1, 1))
+    assert sweep() == [left]

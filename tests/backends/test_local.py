@@ -104,6 +104,24 @@ def test_proxies_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(mesh.running() for mesh in meshes)
 
 
+def test_leased_proxy_outlives_the_limit(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow batch line keeps its proxy while others start, even one that replaces it."""
+    monkeypatch.setattr("pytest_egress.backends.local._MAX_PROXIES", 1)
+    held = loads(contract("held"))
+    with backend.lease(held, Workload()) as mesh:
+        other = backend.enforce(loads(contract("other")), Workload())
+        backend.enforce(loads(contract("third")), Workload())
+        assert mesh.running()
+        assert not other.running()  # the one that was idle had to go
+        with backend.upstreams() as upstreams:
+            upstreams["api.example.com"].addresses("203.0.113.50")
+            assert backend.enforce(held, Workload()) is not mesh
+            assert mesh.running()
+    assert not mesh.running()
+
+
 def test_script_that_changes_an_answer_takes_effect_at_once(backend: LocalBackend) -> None:
     """A running proxy keeps what it resolved; a changed answer gets a fresh one."""
     egress = Egress(backend, loads(contract("dns")))

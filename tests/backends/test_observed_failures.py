@@ -7,7 +7,6 @@ import pytest
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.contract import loads
 from pytest_egress.egress import Egress
-from pytest_egress.errors import InconclusiveError
 from pytest_egress.upstream import Upstreams
 from pytest_egress.verdict import Verdict
 from tests.observed import assert_closed, assert_seen, documents, entry
@@ -143,7 +142,7 @@ def test_upstream_refuses_bytes(pod: Egress, upstreams: Upstreams, scheme: str, 
 
 
 def test_upstream_does_not_accept_http(pod: Egress, upstreams: Upstreams) -> None:
-    """The probe gives up before the proxy's connect timeout of 10 s: DC."""
+    """The probe gives up before the proxy does, which tries three times: DC."""
     upstreams[WEATHER].hang()
     outcome = pod.get(f"http://{WEATHER}", timeout=0.3)
     assert_seen(
@@ -157,19 +156,30 @@ def test_upstream_does_not_accept_http(pod: Egress, upstreams: Upstreams) -> Non
     )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=InconclusiveError,
-    reason="a TCP filter that connects does not notice that the client has gone: the record comes "
-    "with the cluster's connect timeout of 10 s, which the embedding leaves as it is",
-)
-@pytest.mark.parametrize(("scheme", "port"), [("tcp", 5432)])
+@pytest.mark.parametrize(("scheme", "port"), [("tcp", 5432), ("https", 443)])
 def test_upstream_does_not_accept_bytes(
     pod: Egress, upstreams: Upstreams, scheme: str, port: int
 ) -> None:
-    """A connect that hangs is the upstream's failure, for raw bytes as for HTTP."""
+    """The proxy's connect timeout, a second on loopback, ends the application's connection."""
     upstreams[WEATHER].hang()
-    assert pod.probe(f"{scheme}://{WEATHER}:{port}", timeout=0.3).unreachable
+    outcome = pod.probe(f"{scheme}://{WEATHER}:{port}")
+    assert_closed(outcome)
+    assert_seen(
+        outcome,
+        Verdict.UNREACHABLE,
+        flags="UF URX",
+        cluster=f"outbound|{port}||{WEATHER}",
+        reason="the connection to the upstream failed",
+    )
+
+
+def test_upstream_does_not_accept_and_client_gives_up(pod: Egress, upstreams: Upstreams) -> None:
+    """A TCP filter that connects does not see its client go: the record comes, but later."""
+    upstreams[WEATHER].hang()
+    outcome = pod.connect(f"{WEATHER}:5432", timeout=0.3)
+    assert outcome.attempt.failure is not None
+    assert outcome.attempt.failure.kind == "timeout"
+    assert_seen(outcome, Verdict.UNREACHABLE, flags="UF URX", cluster=f"outbound|5432||{WEATHER}")
 
 
 def test_upstream_resets_before_it_answers(pod: Egress, upstreams: Upstreams) -> None:

@@ -117,11 +117,6 @@ def test_dynamic_wildcards(backend: LocalBackend, scheme: str) -> None:
         assert_answered(pod, f"{scheme}://a.b.{name}.com", f"outbound|{port}||*.{name}.com")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="embed() gives the loopback port to the dynamic forward proxy only in listeners with "
-    "its filter; istiod adds that for the first service of a port alone",
-)
 def test_dynamic_wildcard_behind_another_service(backend: LocalBackend) -> None:
     """A DYNAMIC_DNS wildcard that shares its HTTP port with an older entry is reached."""
     first = entry("a", "*.first.com", {80: "HTTP"}, "NONE")
@@ -172,11 +167,6 @@ def test_server_that_speaks_first(pod: Egress, upstreams: Upstreams, url: str) -
     assert outcome.body.startswith(b"220 ready\r\nEGRESS-UPSTREAM ")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="LocalMesh._signed knows raw bytes by the token alone, although the outside accepted "
-    "this very connection: whatever is not the default payload proves nothing",
-)
 @pytest.mark.parametrize(
     "options", [{"payload": b"PING\r\n"}, {"payload": b"", "read_first": True}]
 )

@@ -76,7 +76,6 @@ def egress_of(mesh: LocalMesh) -> Egress:
 
 def kill_envoy(mesh: LocalMesh, _directory: Path) -> None:
     """Envoy dies between two probes."""
-    assert mesh._process is not None
     os.kill(mesh.pid, signal.SIGKILL)
     mesh._process._process.wait()
 

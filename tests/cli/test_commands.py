@@ -188,8 +188,8 @@ def test_mesh_namespace_and_labels_of_a_line(
     mesh = "outboundTrafficPolicy: {mode: ALLOW_ANY}"
     call = {"port": 80, "protocol": "http", "host": "api.weather.com"}
     case = {"yaml": documents(TEXT, scope), "calls": [call], "namespace": "shop"}
-    cases = [case, {**case, "labels": {"app": "web"}}, {**case, "labels": {"app": "web"}}]
-    cases[2]["mesh"] = mesh
+    web = {**case, "labels": {"app": "web"}}
+    cases = [case, web, {**web, "mesh": mesh}]
     assert main(["probe", "--batch", lines(tmp_path, cases)]) == 0
     verdicts = [answer["calls"][0]["verdict"] for answer in answers(capsys)]
     assert verdicts == ["allowed", "blocked", "passthrough"]
@@ -199,9 +199,9 @@ def test_mesh_namespace_and_labels_of_a_line(
     ("case", "message"),
     [
         ({"yaml": entry("e", "*", {80: "HTTP"})}, "<a>:8:5: error: "),
-        ({"yaml": "kind: ["}, "<a>:1:8: error: not YAML"),
+        ({"yaml": "kind: ["}, "<a>:1:7: error: not YAML"),
         ({"yaml": 5}, "yaml: expected text, got 5"),
-        ({"yaml": TEXT, "mesh": "a: ["}, "<mesh>:1:5: error: not YAML"),
+        ({"yaml": TEXT, "mesh": "a: ["}, "<mesh>:1:4: error: not YAML"),
         ({"yaml": TEXT, "labels": {"app": 1}}, "app: expected text, got 1"),
         ({"yaml": TEXT, "namespace": ["x"]}, 'namespace: expected text, got ["x"]'),
         ({"yaml": TEXT, "calls": 5}, "calls: expected a list, got 5"),

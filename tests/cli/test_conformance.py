@@ -61,7 +61,7 @@ def test_a_refused_contract_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> 
     """An error in place of an answer counts for the contract and for each of its calls."""
     case = read_cases("behaviour")[0]
     broken = {**case, "yaml": "kind: 1"}
-    monkeypatch.setattr(compare, "read_cases", lambda name: [broken])
+    monkeypatch.setattr(compare, "read_cases", {"behaviour": [broken]}.__getitem__)
     contracts, calls = compare.behaviour()
     assert (contracts.agreeing, calls.agreeing) == (0, 0)
     assert calls.total == len(case["calls"])

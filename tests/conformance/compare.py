@@ -88,7 +88,7 @@ def structure() -> Comparison:
 
 
 def run(command: str, cases: Iterable[Mapping[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
-    """The exit code and answers of ``pytest-egress <command> --batch`` for cases without answers."""
+    """The exit code and answers of ``pytest-egress <command> --batch``, asked without istiod's."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "cases.jsonl")
         questions = [
