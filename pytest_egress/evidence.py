@@ -33,6 +33,8 @@ class Evidence:
         destination: the original destination, ``ip:port``.
         listener: name of the listener that took the connection.
         route_config: name of its route configuration (RDS), for HTTP.
+        cluster: the upstream cluster that was found.
+        missing_cluster: the one that the route or filter chain names, where there is none such.
         response_flags: Envoy's RESPONSE_FLAGS as a set (their order means nothing).
         upstream_local_address: the address from which Envoy dialled the upstream.
     """
@@ -45,6 +47,7 @@ class Evidence:
     route_config: str = ""
     route: str = ""
     cluster: str = ""
+    missing_cluster: str = ""
     upstream_host: str = ""
     upstream_local_address: str = ""
     response_code: int = 0

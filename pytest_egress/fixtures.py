@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_egress.settings import lookup
-from pytest_egress.stash import OUTCOMES
 
 if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Backend
@@ -16,7 +15,11 @@ if TYPE_CHECKING:
     from pytest_egress.outcome import Outcome
     from pytest_egress.upstream import Upstreams
 
-__all__ = ["egress", "egress_backend", "egress_contract", "egress_upstreams"]
+__all__ = ["OUTCOMES", "egress", "egress_backend", "egress_contract", "egress_upstreams"]
+
+
+#: On a test's item: what its probes found.
+OUTCOMES: pytest.StashKey[list[Outcome]] = pytest.StashKey()
 
 
 @pytest.fixture(scope="session")

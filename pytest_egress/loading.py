@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,18 @@ from pytest_egress.contract import Contract, load, loads, unsupported
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ContractError
 from pytest_egress.settings import base_directory, lookup
-from pytest_egress.stash import LOADER
 
 __all__ = ["Loader", "loader"]
 
 
+_LOADER: pytest.StashKey[Loader] = pytest.StashKey()
+
+
 def loader(config: pytest.Config) -> Loader:
     """The loader of this run."""
-    if LOADER not in config.stash:
-        config.stash[LOADER] = Loader(config)
-    return config.stash[LOADER]
+    if _LOADER not in config.stash:
+        config.stash[_LOADER] = Loader(config)
+    return config.stash[_LOADER]
 
 
 class Loader:
@@ -120,9 +123,6 @@ class Loader:
         if key not in self._contracts:
             try:
                 contract = _load(sources, base)
-                refused = [p for p in unsupported(contract) if p.severity == "error"]
-                if refused:
-                    raise ContractError(refused)
             except ContractError as error:
                 raise pytest.UsageError(f"the egress contract cannot be used\n{error}") from None
             if not contract.service_entries:
@@ -141,12 +141,17 @@ def _load(sources: list[str], base: Path) -> Contract:
     paths = [str(base / source) for source in sources if "\n" not in source]
     parts = [load(paths)] if paths else []
     parts.extend(loads(text, file="<egress_contract>") for text in texts)
-    if len(parts) == 1:
-        return parts[0]
-    others: dict[str, int] = {}
+    contract = parts[0] if len(parts) == 1 else _joined(parts)
+    refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
+    if refused:
+        raise ContractError(refused)
+    return contract
+
+
+def _joined(parts: list[Contract]) -> Contract:
+    others: Counter[str] = Counter()
     for part in parts:
-        for kind, number in part.other_kinds.items():
-            others[kind] = others.get(kind, 0) + number
+        others.update(part.other_kinds)
     return dataclasses.replace(
         parts[0],
         service_entries=tuple(entry for part in parts for entry in part.service_entries),

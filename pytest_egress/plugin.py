@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_egress.fixtures import (
+    OUTCOMES,
     egress,
     egress_backend,
     egress_contract,
     egress_upstreams,
 )
 from pytest_egress.settings import SETTINGS, add_options, lookup
-from pytest_egress.stash import LOADER, OUTCOMES
 
 if TYPE_CHECKING:
     from pytest_egress.expectations import Expectation
@@ -64,10 +64,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     for setting in SETTINGS:
         lookup(config, setting.name)
     if lookup(config, "contract")[0]:
-        from pytest_egress.loading import Loader
+        from pytest_egress.loading import loader
 
-        config.stash[LOADER] = Loader(config)
-        config.stash[LOADER].for_run()
+        loader(config).for_run()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -150,7 +150,10 @@ def _refusal(attempt: Attempt, evidence: Evidence) -> str:
         what = "route" if evidence.kind == "http" else "filter chain"
         return f"listener {evidence.listener} has no {what} that matches"
     if "NC" in evidence.response_flags:
-        return f"route {evidence.route or '-'} leads to a cluster that does not exist"
+        what = f"route {evidence.route}" if evidence.route else f"listener {evidence.listener}"
+        cluster = evidence.missing_cluster
+        named = f"{cluster}, a cluster" if cluster else "a cluster"
+        return f"{what} leads to {named} that does not exist"
     return ""
 
 

@@ -100,7 +100,7 @@ class EnvoyProcess:
         self.wait_until(opened, timeout)
         os.set_blocking(pipe, True)
         try:
-            with open(pipe, "wb", closefd=True) as stream:  # noqa: PTH123  a descriptor
+            with open(pipe, "wb", closefd=True) as stream:
                 stream.write(text)
         except BrokenPipeError:
             self.wait_until(lambda: False, timeout)  # it is about to end: tell how

@@ -135,4 +135,5 @@ def _decided(evidence: Evidence | None) -> dict[str, str]:
     if evidence is None:
         return {}
     values = {name: getattr(evidence, name) for name in _FIELDS}
+    values["cluster"] = evidence.cluster or evidence.missing_cluster
     return {name: value for name, value in values.items() if value}

@@ -26,6 +26,7 @@ from pytest_egress.envoy.instruments import (
     access_log,
     control_listener,
     dynamic_port,
+    names_cluster,
     original_destination,
 )
 from pytest_egress.envoy.program import Program
@@ -225,7 +226,8 @@ class _Rewriter:
     """Rewrites the listeners of one program."""
 
     def __init__(self, program: Program, places: Places | None) -> None:
-        self._routes = {route["name"]: route for route in program.routes}
+        self._known = {cluster["name"] for cluster in program.clusters}
+        self._routes = {config["name"]: self._marked(config) for config in program.routes}
         self._original = {c["name"] for c in program.clusters if c.get("type") == "ORIGINAL_DST"}
         self._dynamic = {
             c["name"]
@@ -290,7 +292,28 @@ class _Rewriter:
         result = {**chain, "filters": filters}
         if any(item["typed_config"]["@type"] == _HCM for item in filters):
             result.setdefault("name", HTTP_CHAIN)
+        cluster = filters[-1]["typed_config"].get("cluster", "")
+        if cluster and cluster not in self._known:
+            result["metadata"] = names_cluster(cluster)
         return result
+
+    def _marked(self, config: Json) -> Json:
+        """A route configuration whose routes name their cluster where there is none such."""
+
+        def marked(route: Json) -> Json:
+            cluster = route.get("route", {}).get("cluster", "")
+            missing = cluster and cluster not in self._known
+            return {**route, "metadata": names_cluster(cluster)} if missing else route
+
+        hosts = config.get("virtual_hosts", [])
+        if self._known.issuperset(_route_clusters({"route_config": config})):
+            return config
+        return {
+            **config,
+            "virtual_hosts": [
+                {**host, "routes": [marked(route) for route in host["routes"]]} for host in hosts
+            ],
+        }
 
     def _hcm(self, listener: str, config: Json) -> Json:
         result = dict(config)
@@ -309,7 +332,8 @@ class _Rewriter:
             for item in result["http_filters"]:
                 if item.get("typed_config", {}).get("@type") == _HTTP_DFP:
                     item["typed_config"]["allow_dynamic_host_from_filter_state"] = True
-            result["http_filters"] = [*dynamic_port(self._dial_ports), *result["http_filters"]]
+            filters = dynamic_port(self._dial_ports, self._places.original_port())
+            result["http_filters"] = [*filters, *result["http_filters"]]
         return result
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "access_log",
     "control_listener",
     "dynamic_port",
+    "names_cluster",
     "original_destination",
 ]
 
@@ -32,8 +33,17 @@ WITNESS_CLUSTER = "pytest_egress_witness"
 #: connection's record, that a request's record belongs to it.
 HTTP_CHAIN = "pytest_egress_http"
 
+_METADATA = "pytest_egress"
 _TYPE = "type.googleapis.com/envoy."
 _TCP_PROXY = _TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"
+
+
+def names_cluster(name: str) -> Json:
+    """Metadata of a route or filter chain, for records to tell a cluster that does not exist.
+
+    Envoy's own operators name a cluster only once it has been found.
+    """
+    return {"filter_metadata": {_METADATA: {"cluster": name}}}
 
 
 def original_destination(port: int) -> Json:
@@ -60,12 +70,15 @@ def original_destination(port: int) -> Json:
     }
 
 
-def dynamic_port(ports: Mapping[int, int]) -> list[Json]:
+def dynamic_port(ports: Mapping[int, int], original_port: int) -> list[Json]:
     """Filters that let HTTP through a dynamic forward proxy dial a place.
 
     Such a cluster dials the port of the Host header (80 when it has none), whichever listener the
     request came in on. The port that stands for it on loopback is put into the filter state that
     Envoy looks at first; the request itself stays as it was.
+
+    Where the Host header is an address there is nothing to resolve: it is dialled at the place of
+    the original destination (see `original_destination`), which as a rule is that address.
     """
     table = ", ".join(f'["{port}"]="{place}"' for port, place in sorted(ports.items()))
     host, port = "x-pytest-egress-host", "x-pytest-egress-port"
@@ -74,8 +87,13 @@ local ports = {{{table}}}
 function envoy_on_request(handle)
   local authority = handle:headers():get(":authority") or ""
   local host, port = authority:match("^(.*):(%d+)$")
-  handle:headers():replace("{host}", host or authority)
-  handle:headers():replace("{port}", ports[port or "80"] or ports["80"])
+  host, port = host or authority, ports[port or "80"] or ports["80"]
+  if host:match("^%d+%.%d+%.%d+%.%d+$") or host:match("^%[") then
+    host = handle:streamInfo():downstreamRemoteAddress():match("^(.*):%d+$")
+    port = "{original_port}"
+  end
+  handle:headers():replace("{host}", host)
+  handle:headers():replace("{port}", port)
 end"""
     http = _TYPE + "extensions.filters.http."
 
@@ -152,6 +170,7 @@ def access_log(kind: str, listener: str, route_config: str = "") -> Json:
         "destination": "%DOWNSTREAM_LOCAL_ADDRESS%",
         "filter_chain": "%FILTER_CHAIN_NAME%",
         "cluster": "%UPSTREAM_CLUSTER_RAW%",
+        "missing_cluster": f"%METADATA(LISTENER_FILTER_CHAIN:{_METADATA}:cluster)%",
         "upstream_host": "%UPSTREAM_HOST%",
         "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
         "response_flags": "%RESPONSE_FLAGS%",
@@ -167,6 +186,7 @@ def access_log(kind: str, listener: str, route_config: str = "") -> Json:
         record |= {
             "route_config": route_config,
             "route": "%ROUTE_NAME%",
+            "missing_cluster": f"%METADATA(ROUTE:{_METADATA}:cluster)%",
             "authority": "%REQ(:AUTHORITY)%",
             "method": "%REQ(:METHOD)%",
             "path": "%REQ(:PATH)%",

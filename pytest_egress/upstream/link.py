@@ -20,7 +20,7 @@ _KEPT = 65536
 
 
 class Link(Wire):
-    """A connection that arrived at a place.
+    """A connection that arrived at a place; how it is answered is a subclass's matter.
 
     Attributes:
         record: what is told of it.
@@ -54,16 +54,6 @@ class Link(Wire):
             place_hosts=self.hosts,
         )
         site.journal.add_connection(self.record)
-
-    def run(self) -> None:
-        """Serve until the connection ends."""
-        from pytest_egress.upstream.responder import converse
-
-        try:
-            converse(self)
-        except OSError as error:
-            # The peer's doing (it went away, or refused the certificate), or the script's.
-            self.record.problem = self.record.problem or f"{type(error).__name__}: {error}"
 
     def abort(self) -> None:
         """Make every blocking call on the connection return, from another thread."""

@@ -28,6 +28,7 @@ from pytest_egress.upstream.originals import Originals
 from pytest_egress.upstream.places import Place, Places, Slot, distinct_loopback
 from pytest_egress.upstream.pool import Acceptor, Address, Workers
 from pytest_egress.upstream.record import Connection, Journal, Request
+from pytest_egress.upstream.responder import Conversation
 from pytest_egress.upstream.rules import Rules, Scope, Script, connects
 from pytest_egress.upstream.script import Upstream
 from pytest_egress.upstream.site import Site
@@ -391,7 +392,7 @@ class Outside:
 
     def _accept(self, sock: socket.socket, client: Address, place: Place, slot: Slot) -> None:
         try:
-            link = Link(self._site, sock, client, place, slot)
+            link = Conversation(self._site, sock, client, place, slot)
         except BaseException:
             sock.close()
             raise

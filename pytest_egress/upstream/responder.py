@@ -19,7 +19,7 @@ from pytest_egress.upstream.conduct import (
 )
 from pytest_egress.upstream.link import Link
 
-__all__ = ["converse"]
+__all__ = ["Conversation"]
 
 _REQUEST_LINE = re.compile(rb"[A-Z][A-Z0-9_-]* \S+ HTTP/1\.[01]\r?\n")
 _UNFINISHED = re.compile(rb"[A-Z][A-Z0-9_-]*( [^\n]*)?")
@@ -31,8 +31,19 @@ _LONGEST_LINE = 65536
 _HANDSHAKE = 0x16
 
 
-def converse(link: Link) -> None:
-    """Serve ``link`` until it ends."""
+class Conversation(Link):
+    """A connection that is answered in whatever it speaks, or as a script says."""
+
+    def run(self) -> None:
+        """Serve until the connection ends."""
+        try:
+            _converse(self)
+        except OSError as error:
+            # The peer's doing (it went away, or refused the certificate), or the script's.
+            self.record.problem = self.record.problem or f"{type(error).__name__}: {error}"
+
+
+def _converse(link: Link) -> None:
     effect = link.effect()
     conduct = effect.conduct
     if _ended(link, conduct, patience=0.1):
@@ -122,7 +133,7 @@ def _plain(link: Link, data: bytes) -> None:
     tunnel = http1.serve(link, data)
     if tunnel is not None and not link.tls:
         link.hosts = (tunnel,)
-        converse(link)
+        _converse(link)
 
 
 def _http2(link: Link, data: bytes) -> None:

@@ -18,7 +18,7 @@ from pytest_egress.envoy import Program, compile_contract
 from pytest_egress.envoy.embed import Sockets, embed
 from pytest_egress.envoy.instruments import CONTROL_CLUSTER, WITNESS_CLUSTER
 from pytest_egress.upstream import Outside
-from tests.observed import CONTRACT, documents, entry
+from tests.observed import CONTRACT, documents, entry, sidecar
 
 DYNAMIC = entry("dynamic", "*.wild.com", {80: "HTTP", 443: "TLS"}, "DYNAMIC_DNS")
 INSIDE = entry(
@@ -123,6 +123,18 @@ def test_nothing_is_bound_but_private_sockets(
             assert listener["address"] == {"pipe": {"path": "/p/mesh.sock", "mode": 0o600}}
         else:
             assert listener["bind_to_port"] is False
+
+
+def test_port_that_a_pod_would_bind_is_not_bound(outside: Outside) -> None:
+    """A Sidecar listener with captureMode NONE is a real socket in a pod, and none here."""
+    port = {"number": 8080, "protocol": "HTTP", "name": "http"}
+    listener = {"port": port, "bind": "127.0.0.1", "captureMode": "NONE", "hosts": ["./*"]}
+    text = documents(CONTRACT, sidecar(egress=[listener]))
+    program = compile_contract(loads(text), Workload())
+    (given,) = [it for it in program.listeners if it["name"] == "127.0.0.1_8080"]
+    assert given.get("bind_to_port") is not False
+    ours = resources(embed(program, SOCKETS, outside), "listeners")["127.0.0.1_8080"]
+    assert ours["bind_to_port"] is False
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -85,7 +85,7 @@ def test_errors_in_threads_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def broken(_: object) -> None:
         raise fault
 
-    monkeypatch.setattr(responder, "converse", broken)
+    monkeypatch.setattr(responder, "_converse", broken)
     with Outside(tmp_path / "outside") as outside:
         with connect(outside.locate("203.0.113.10", 80)) as sock:
             assert sock.recv(1) == b""
