@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import hmac
+import ipaddress
 import itertools
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -225,7 +226,17 @@ class LocalBackend:
             for end in e.endpoints
             for port in end.ports.values()
         }
-        self.outside.declare(sorted(hosts), sorted(ports | targets | own), sorted(endpoints))
+        addresses = {
+            host: next(iter(_plain(entry.addresses)), "")
+            for entry in contract.service_entries
+            for host in entry.hosts
+        }
+        self.outside.declare(
+            sorted(hosts),
+            sorted(ports | targets | own),
+            sorted(endpoints),
+            [(host, address) for host, address in addresses.items() if address],
+        )
 
 
 class LocalMesh:
@@ -423,6 +434,14 @@ class LocalMesh:
             return "the system's resolver is not known to work" if silent else ""
         answer = self.lookup(_CONTROL_NAME, timeout=1.0)
         return "" if answer.addresses else "the pod's name server does not answer at all"
+
+
+def _plain(addresses: Iterable[str]) -> Iterator[str]:
+    """The IPv4 addresses of an entry; of a network its first host."""
+    for text in addresses:
+        network = ipaddress.ip_network(text, strict=False)
+        if isinstance(network, ipaddress.IPv4Network):
+            yield str(network[0] if network.num_addresses == 1 else network[1])
 
 
 def _with_warnings(error: BackendError, contract: Contract) -> BackendError:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import requests
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -41,7 +42,16 @@ class _PodAdapter(HTTPAdapter):
 
     def __init__(self, mesh: Callable[[], Mesh]) -> None:
         self._mesh = mesh
+        self._last: Mesh | None = None
         super().__init__()
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        """Send a request; connections that another proxy accepted are not used again."""
+        mesh = self._mesh()
+        if mesh is not self._last:
+            self.poolmanager.clear()
+            self._last = mesh
+        return super().send(request, *args, **options)
 
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **options: Any
@@ -70,7 +80,9 @@ def _connections(
         except OSError:
             answer = pod.lookup(host, "A", seconds)
             if not answer.addresses:
-                reason = socket.gaierror(socket.EAI_NONAME, f"{answer.rcode} from the pod's DNS")
+                unknown = answer.rcode in {"NOERROR", "NXDOMAIN"}
+                code = socket.EAI_NONAME if unknown else socket.EAI_AGAIN
+                reason = socket.gaierror(code, f"{answer.rcode} from the pod's DNS")
                 raise NameResolutionError(host, connection, reason) from None
             address = answer.addresses[0]
         try:

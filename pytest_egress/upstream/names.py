@@ -119,11 +119,15 @@ def patterns(name: str) -> Iterator[str]:
 
 
 class Names:
-    """Gives each name one address of 198.18.0.0/15, in the order of first use, and keeps it."""
+    """Gives each name one address of 198.18.0.0/15, in the order of first use, and keeps it.
+
+    A name may be assigned another address, such as the one a contract declares for it.
+    """
 
     def __init__(self) -> None:
         self._addresses: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._given = 0
 
     def address(self, name: str) -> str:
         """Return the address of ``name``, the next free one when it has none yet.
@@ -133,13 +137,19 @@ class Names:
         """
         known = self._addresses.get(name)
         if known is None:
-            number = len(self._addresses) + 1
+            self._given += 1
+            number = self._given
             if number >= _POOL.num_addresses - 1:
                 raise LookupError(f"no address is left in {_POOL} for {name!r}")
             known = str(_POOL[number])
             self._addresses[name] = known
             self._names[known] = name
         return known
+
+    def assign(self, name: str, address: str) -> None:
+        """Let ``address`` be the address of ``name`` from now on."""
+        self._addresses[name] = address
+        self._names.setdefault(address, name)
 
     def known(self, name: str) -> str | None:
         """Return the address of ``name`` if it has one already."""

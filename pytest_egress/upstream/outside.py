@@ -275,6 +275,7 @@ class Outside:
         hosts: Iterable[str],
         ports: Iterable[int],
         endpoints: Iterable[tuple[str, str]] = (),
+        addresses: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Prepare for the hosts and ports of a contract.
 
@@ -287,6 +288,8 @@ class Outside:
             ports: every port that one of them may be dialled at.
             endpoints: pairs of host and IP address: what is scripted for the host holds at that
                 address too, although no name leads to it (STATIC).
+            addresses: pairs of host and the IPv4 address that it resolves to unless a script
+                says otherwise.
 
         Raises:
             ValueError: a port is not one. Hosts that are no names are left out.
@@ -297,6 +300,10 @@ class Outside:
                 self.port_for(port)
             for host, address in endpoints:
                 self._zone.serve(host.lower().removesuffix("."), address)
+            for host, address in addresses:
+                name = host.lower().removesuffix(".")
+                if is_name(name) and self._zone.assign(name, address):
+                    self._renew(name)
             for host in hosts:
                 name = host.lower().removesuffix(".")
                 if not is_name(name) or self._zone.has_own(name):

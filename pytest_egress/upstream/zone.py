@@ -164,6 +164,15 @@ class Zone:
         if host not in hosts:
             hosts.append(host)
 
+    def assign(self, host: str, address: str) -> bool:
+        """Let ``host`` resolve to ``address`` from now on; return whether that is a change."""
+        if self._names.known(host) == address:
+            return False
+        self._names.assign(host, address)
+        if host in self._dedicated:
+            self.own(address)
+        return True
+
     def has_own(self, host: str) -> bool:
         """Whether ``host`` has been given places of its own."""
         return host in self._dedicated or host in self._by_wildcard

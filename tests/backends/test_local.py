@@ -271,3 +271,24 @@ def test_script_of_a_host_holds_at_its_endpoints(backend: LocalBackend) -> None:
         upstreams["203.0.113.62"].respond(418)
         assert egress.get("http://static.example.com").status == 418
     assert egress.get("http://static.example.com").status == 200
+
+
+@pytest.mark.parametrize(
+    ("addresses", "resolution", "expected"),
+    [("198.51.100.41", "DNS", "198.51.100.41"), ("10.41.0.0/24", "NONE", "10.41.0.1")],
+)
+def test_name_resolves_to_its_declared_address(
+    backend: LocalBackend, addresses: str, resolution: str, expected: str
+) -> None:
+    """A host with `addresses` resolves to the first of them, unless a script says otherwise."""
+    text = contract("vip", "vip.example.com").replace("protocol: HTTP}", "protocol: TCP}")
+    text = text.replace(
+        "resolution: DNS", f"addresses: ['{addresses}']\n  resolution: {resolution}"
+    )
+    egress = Egress(backend, loads(text))
+    with backend.upstreams() as upstreams:
+        assert egress.resolve("vip.example.com").addresses == (expected,)
+        assert egress.connect("vip.example.com:80").reachable
+        upstreams["vip.example.com"].addresses("203.0.113.99")
+        assert egress.connect("vip.example.com:80").blocked
+    assert egress.resolve("vip.example.com").addresses == (expected,)

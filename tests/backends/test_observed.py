@@ -290,10 +290,11 @@ def test_egress_proxy_takes_what_nothing_declares(
     assert not outcome.declared
 
 
-def test_allow_any_dynamic_dns_declares_nothing(backend: LocalBackend) -> None:
-    """What the proxy resolves itself under that mode is undeclared too."""
+@pytest.mark.parametrize("url", ["http://evil.example", "http://192.0.2.9:8123"])
+def test_allow_any_dynamic_dns_declares_nothing(backend: LocalBackend, url: str) -> None:
+    """What the proxy resolves itself under that mode is undeclared too, as are addresses."""
     mesh = parse_mesh("outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}")
-    outcome = Egress(backend, loads(CONTRACT, mesh=mesh)).get("http://evil.example")
+    outcome = Egress(backend, loads(CONTRACT, mesh=mesh)).get(url)
     assert_seen(
         outcome,
         Verdict.UNDECLARED,

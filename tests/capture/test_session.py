@@ -250,3 +250,11 @@ def test_other_sessions_are_untouched(session: requests.Session) -> None:
     manager = other.get_adapter(WEATHER).poolmanager  # type: ignore[attr-defined]
     assert manager.connection_from_url(WEATHER).ConnectionCls.__name__ == "HTTPConnection"
     other.close()
+
+
+def test_pooled_connections_do_not_outlive_their_proxy(pod: Egress, upstreams: Upstreams) -> None:
+    """A script that changes an answer holds for a session that has a connection open."""
+    assert pod.session.get(WEATHER).status_code == 200
+    upstreams["api.weather.com"].nxdomain()
+    with pytest.raises(requests.ConnectionError):
+        pod.session.get(WEATHER)

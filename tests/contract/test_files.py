@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -154,16 +156,17 @@ def test_a_path_with_a_nul_is_an_error() -> None:
     assert problem.rule == "file/unreadable"
 
 
-def test_a_file_without_permission_is_an_error(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_an_error(request: pytest.FixtureRequest) -> None:
     """As an ordinary user, whoever runs the tests."""
-    file = write(tmp_path / "a.yaml", "a")
+    # Not tmp_path: a user without rights could not even enter its parents.
+    folder = Path(tempfile.mkdtemp())
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    folder.chmod(0o755)
+    file = write(folder / "a.yaml", "a")
     file.chmod(0)
-    shut = tmp_path / "shut"
+    shut = folder / "shut"
     write(shut / "b.yaml", "b")
     shut.chmod(0)
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        if os.getuid() == 0:
-            folder.chmod(0o755)
     program = (
         "import os, sys\n"
         "from pytest_egress.contract import load\n"
