@@ -203,7 +203,7 @@ def _listening(pid: int) -> set[str]:
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            link = os.readlink(descriptor)
+            link = str(descriptor.readlink())
         except OSError:
             continue
         if link.startswith("socket:["):
