@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from _measure import machine, median_ms, paired
 
-RUNS = 25
+RUNS = 40
 
 
 def main() -> None:
@@ -17,8 +18,12 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "test_nothing.py").write_text("def test_nothing(): pass\n")
+        # Other installed plugins would only add noise.
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        without, with_plugin = paired([*pytest, "-p", "no:egress"], pytest, RUNS, directory)
+        without, with_plugin = paired(
+            pytest, [*pytest, "-p", "pytest_egress.plugin"], RUNS, directory
+        )
     difference = statistics.median(with_plugin) - statistics.median(without)
     print(f"pytest without the plugin  {median_ms(without)}")
     print(f"pytest with the plugin     {median_ms(with_plugin)}")

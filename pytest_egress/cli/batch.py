@@ -11,13 +11,12 @@ as YAML text, a call is ``{"id", "address", "port", "protocol": "http|tls|tcp", 
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pytest_egress.backends.local import LocalBackend, LocalMesh
-from pytest_egress.cli.lines import field, read_lines
+from pytest_egress.cli.lines import answer, field, read_lines, refuse
 from pytest_egress.contract import loads, parse_mesh
 from pytest_egress.contract.resources import MeshConfig, Workload
 from pytest_egress.errors import BackendError, ContractError, ProbeError
@@ -36,25 +35,30 @@ def probe_batch(source: str, *, envoy: str = "", timeout: float = 5.0) -> int:
 
     Returns:
         0, or 3 when an outcome was inconclusive or a proxy could not be brought up.
+
+    Raises:
+        ProbeError: at the end, for lines that are no JSON objects.
     """
     backend = LocalBackend(envoy=envoy)
     unanswered = False
+    cases = list(read_lines(source))
     try:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for answer, answered in pool.map(
-                lambda case: _answer(backend, case, timeout), read_lines(source)
-            ):
-                print(json.dumps(answer, separators=(",", ":")), flush=True)
+            for value, answered in pool.map(lambda case: _answer(backend, case, timeout), cases):
+                answer(value)
                 unanswered |= not answered
     finally:
         backend.close()
+    refuse([case for case in cases if isinstance(case, ProbeError)])
     return 3 if unanswered else 0
 
 
 def _answer(
-    backend: LocalBackend, case: dict[str, Any], timeout: float
+    backend: LocalBackend, case: dict[str, Any] | ProbeError, timeout: float
 ) -> tuple[dict[str, Any], bool]:
     """The answer to one contract, and whether there is one."""
+    if isinstance(case, ProbeError):
+        return {"id": None, "error": [str(case)]}, True
     identity = case.get("id")
     try:
         mesh_text = field(case, "mesh", str, "")

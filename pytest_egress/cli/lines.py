@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pytest_egress.errors import ProbeError
 
-__all__ = ["field", "read_lines"]
+__all__ = ["answer", "field", "read_lines", "refuse"]
 
 _T = TypeVar("_T")
 _KINDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
@@ -33,11 +33,13 @@ def field(case: Any, name: str, kind: type[_T], default: _T | None = None) -> _T
     return found
 
 
-def read_lines(source: str) -> Iterator[dict[str, Any]]:
+def read_lines(source: str) -> Iterator[dict[str, Any] | ProbeError]:
     """Yield the objects of ``source`` (``-``: standard input); blank lines are skipped.
 
+    For a line that is no JSON object the error is yielded, so that the others are answered.
+
     Raises:
-        ProbeError: the file cannot be read, or a line is no JSON object.
+        ProbeError: the file cannot be read.
     """
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
@@ -51,7 +53,26 @@ def read_lines(source: str) -> Iterator[dict[str, Any]]:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ProbeError(f"{name}:{number}:{error.colno}: not JSON: {error.msg}") from None
-        if not isinstance(value, dict):
-            raise ProbeError(f"{name}:{number}:1: expected a JSON object")
-        yield value
+            yield ProbeError(f"{name}:{number}:{error.colno}: not JSON: {error.msg}")
+        except (RecursionError, ValueError) as error:  # too deep, a number of too many digits
+            yield ProbeError(f"{name}:{number}:1: not JSON: {error}")
+        else:
+            if isinstance(value, dict):
+                yield value
+            else:
+                yield ProbeError(f"{name}:{number}:1: expected a JSON object")
+
+
+def answer(value: dict[str, Any]) -> None:
+    """Print one answer as a line."""
+    print(json.dumps(value, separators=(",", ":")), flush=True)
+
+
+def refuse(errors: list[ProbeError]) -> None:
+    """End a batch, once all is answered, for the lines of it that were no JSON objects.
+
+    Raises:
+        ProbeError: with all of them, if there are any.
+    """
+    if errors:
+        raise ProbeError("\n".join(map(str, errors)))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
-from pytest_egress.cli.lines import field, read_lines
+from pytest_egress.cli.lines import answer, field, read_lines, refuse
 from pytest_egress.contract import check, load, verdict
 from pytest_egress.errors import ContractError, ProbeError
 
@@ -35,29 +34,34 @@ def validate_files(paths: list[str]) -> int:
 
 
 def validate_batch(source: str) -> int:
-    """Answer each document ``{"id", "yaml"}`` with its verdict and problems; return 0."""
+    """Answer each document ``{"id", "yaml"}`` with its verdict and problems; return 0.
+
+    Raises:
+        ProbeError: at the end, for lines that are no JSON objects.
+    """
+    broken = []
     for case in read_lines(source):
+        if isinstance(case, ProbeError):
+            broken.append(case)
+            answer({"id": None, "error": [str(case)]})
+            continue
         identity = case.get("id")
         try:
             text = field(case, "yaml", str)
         except ProbeError as error:
-            answer = {"id": identity, "error": [str(error)]}
-            print(json.dumps(answer, separators=(",", ":")), flush=True)
+            answer({"id": identity, "error": [str(error)]})
             continue
         problems = check(text, file=f"<{identity}>")
-        answer = {
-            "id": identity,
-            "verdict": verdict(problems),
-            "problems": [
-                {
-                    "severity": problem.severity,
-                    "message": problem.message,
-                    "line": problem.position.line,
-                    "column": problem.position.column,
-                    "rule": problem.rule,
-                }
-                for problem in problems
-            ],
-        }
-        print(json.dumps(answer, separators=(",", ":")), flush=True)
+        told = [
+            {
+                "severity": problem.severity,
+                "message": problem.message,
+                "line": problem.position.line,
+                "column": problem.position.column,
+                "rule": problem.rule,
+            }
+            for problem in problems
+        ]
+        answer({"id": identity, "verdict": verdict(problems), "problems": told})
+    refuse(broken)
     return 0

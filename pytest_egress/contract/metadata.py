@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timezone
 from types import MappingProxyType
@@ -107,15 +108,15 @@ def _long_value(value: str) -> str | None:
 
 
 def _timestamp(value: Any, report: Report) -> float:
-    """Seconds since the epoch; 0 when the file gives none."""
+    """Seconds since the epoch; infinity when the file gives none, as Istio's own store says now."""
     if value is None:
-        return 0.0
+        return math.inf
     moment = _rfc3339(value) if isinstance(value, str) else None
     if moment is not None:
         return moment
     message = f'"{value}" is not a time: write it as RFC 3339 does, 2024-01-31T12:00:00Z'
     report.error("metadata/creation-timestamp", message, ("metadata", "creationTimestamp"))
-    return 0.0
+    return math.inf
 
 
 def _rfc3339(text: str) -> float | None:

@@ -6,6 +6,7 @@ tell the position of any of its values: ``entry.at("spec", "ports", 0, "number")
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -44,15 +45,15 @@ _NO_PORTS: Mapping[str, int] = MappingProxyType({})
 class Metadata:
     """Kubernetes object metadata, as far as it changes outbound traffic.
 
-    ``creation_timestamp`` is seconds since the epoch (0 when the file gives none): Istio settles
-    conflicts by age.
+    ``creation_timestamp`` is seconds since the epoch: Istio settles conflicts by age. An object
+    without one is yet to be created, and so younger than all others (infinity).
     """
 
     name: str
     namespace: str = "default"
     labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     annotations: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    creation_timestamp: float = 0.0
+    creation_timestamp: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

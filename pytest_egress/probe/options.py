@@ -91,7 +91,8 @@ class Options:
         if self.host_header is not None:
             _check_value("host_header", self.host_header)
         if self.sni and (
-            not self.sni.isascii() or any(not 0 < len(x) < 64 for x in self.sni.split("."))
+            any(ch <= " " or ch > "~" for ch in self.sni)
+            or any(not 0 < len(x) < 64 for x in self.sni.split("."))
         ):
             raise ProbeOptionError(f"sni {self.sni!r}: expected an ASCII name, no dot at its ends")
         if self.address is not None and not is_address(self.address):

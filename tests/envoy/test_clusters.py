@@ -61,7 +61,6 @@ def test_endpoints_belong_to_the_host_not_to_the_entry() -> None:
         name="y",
         resolution="STATIC",
         endpoints=(Endpoint("10.0.0.2"), Endpoint("up.example.net")),
-        creation_timestamp=1,
     )
     program = compiled(first, second)
     assert socket(program.endpoints[0]) == [("10.0.0.1", 80), ("10.0.0.2", 80)]

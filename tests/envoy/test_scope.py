@@ -64,6 +64,13 @@ def test_own_namespace_wins_a_host() -> None:
     ]
 
 
+def test_entry_without_creation_time_is_the_youngest() -> None:
+    """One that no cluster has stamped is yet to be created; Istio's own store gives it now."""
+    new = entry("a.example.com", "80/HTTP", namespace="shop")
+    stamped = entry("a.example.com", "443/TLS", namespace="web", creation_timestamp=1)
+    assert names(compiled(new, stamped).clusters) == ["outbound|443||a.example.com"]
+
+
 def test_ports_of_one_host_are_merged() -> None:
     """Two alike entries of one namespace share the host's clusters; unlike ones do not."""
     first = entry("a.example.com", "80/HTTP", name="x", creation_timestamp=1)

@@ -24,6 +24,7 @@ from pytest_egress.probe import Options, ProbeOptionError
         ("family", "ipv5", "expected one of any, ipv4, ipv6"),
         ("sni", ".a", "no dot at its ends"),
         ("sni", "\u00fc", "ASCII"),
+        ("sni", "a\0b", "ASCII"),
         ("address", "a.example", "expected an IP address"),
         ("alpn", ("",), "1 to 255 bytes"),
         ("client_key", "key.pem", "client_cert with it"),
