@@ -15,7 +15,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pytest_egress.backends.local import LocalBackend, LocalMesh
+from pytest_egress.backends.local import LocalBackend
+from pytest_egress.backends.mesh import LocalMesh
 from pytest_egress.cli.lines import answer, field, read_lines, refuse
 from pytest_egress.contract import loads, parse_mesh
 from pytest_egress.contract.resources import MeshConfig, Workload

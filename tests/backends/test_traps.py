@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pytest_egress import Contract, Egress, InconclusiveError, Verdict, loads
-from pytest_egress.backends import local
-from pytest_egress.backends.local import LocalBackend, LocalMesh
+from pytest_egress.backends import mesh as mesh_module
+from pytest_egress.backends.local import LocalBackend
+from pytest_egress.backends.mesh import LocalMesh
 from pytest_egress.backends.protocol import Mesh
 from pytest_egress.contract.resources import Workload
 from pytest_egress.probe import DnsResolver
@@ -63,7 +64,7 @@ class OneMesh:
 @pytest.fixture
 def mesh(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMesh]:
     """A healthy mesh of its own, to be broken by the test."""
-    monkeypatch.setattr(local, "_RECORD_TIMEOUT", 0.3)  # these records never come
+    monkeypatch.setattr(mesh_module, "_RECORD_TIMEOUT", 0.3)  # these records never come
     backend = LocalBackend()
     yield backend.enforce(loads(CONTRACT), Workload())
     backend.close()

@@ -1,0 +1,246 @@
+"""One embedded Envoy with the contract it enforces: dialling it, probing through it."""
+
+from __future__ import annotations
+
+import errno
+import hmac
+import itertools
+import shutil
+import socket
+import threading
+from typing import Any
+
+from pytest_egress.backends.process import EnvoyProcess
+from pytest_egress.backends.witness import Witness
+from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.resources import Workload
+from pytest_egress.envoy import Program
+from pytest_egress.envoy.embed import Sockets, embed
+from pytest_egress.envoy.instruments import CONTROL_ADDRESS, CONTROL_CLUSTER
+from pytest_egress.errors import BackendError
+from pytest_egress.evidence import Evidence, UpstreamProof
+from pytest_egress.probe import (
+    Attempt,
+    DnsAnswer,
+    DnsResolver,
+    Options,
+    Prober,
+    Resolver,
+    SystemResolver,
+    Target,
+)
+from pytest_egress.upstream import Outside
+from pytest_egress.verdict import Observation
+
+__all__ = ["LocalMesh"]
+
+_CONTROL_PORT = 9  # discard (RFC 863): no contract is tested against it
+_CONTROL_NAME = "control.pytest-egress.invalid"
+_RECORD_TIMEOUT = 2.0  # seconds; a record takes 0.1 ms after the connection has ended
+_TOKEN_HEADER = "x-egress-upstream"  # noqa: S105  a header's name
+
+
+class LocalMesh:
+    """One embedded Envoy with the contract it enforces."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        workload: Workload,
+        program: Program,
+        process: EnvoyProcess,
+        outside: Outside,
+        generation: int,
+        *,
+        live: bool,
+    ) -> None:
+        self.contract = contract
+        self.workload = workload
+        self.program = program
+        self.generation = generation
+        self.leases = 0  # counted by the backend
+        self._process = process
+        self.directory = directory = process.directory
+        self._outside = outside
+        self._live = live
+        self._socket = directory / "mesh.sock"
+        self._witness = Witness(directory / "witness.sock")
+        self._sources = itertools.count()
+        self._dialled = threading.local()
+        self._resolver: Resolver = SystemResolver() if live else DnsResolver(outside.pod_dns)
+        self._control_failure = "no positive control has passed through this proxy"
+        self._prober: Prober | None = None
+
+    @property
+    def ca_file(self) -> str | None:
+        """The throw-away CA of the simulated outside; None when the real one is asked."""
+        return None if self._live else str(self._outside.ca_file)
+
+    def start(self, timeout: float) -> None:
+        """Start Envoy and return once the positive control has passed through it.
+
+        Raises:
+            BackendError: it does not serve, or the control does not come through.
+        """
+        self._process.configure(self.bootstrap(), timeout)
+        self._process.wait_until(self._accepts, timeout)
+        self._control_failure = self._control()
+        if self._control_failure:
+            raise BackendError(
+                f"Envoy serves, but {self._control_failure}",
+                self._process.output(),
+                "this is a fault of the backend, not of the contract: please report it",
+            )
+
+    def bootstrap(self) -> dict[str, Any]:
+        """The bootstrap that Envoy is given."""
+        sockets = Sockets(
+            mesh=self._socket,
+            admin=self.directory / "admin.sock",
+            witness=self._witness.path,
+            control=self._outside.locate(CONTROL_ADDRESS[0], _CONTROL_PORT),
+        )
+        return embed(self.program, sockets, None if self._live else self._outside)
+
+    def enforces(self, contract: Contract, workload: Workload) -> bool:
+        """Whether this is the proxy for ``contract`` as ``workload`` sees it."""
+        return self.workload == workload and (
+            self.contract is contract or self.contract == contract
+        )
+
+    def running(self) -> bool:
+        """Whether Envoy is alive."""
+        return self._process.running()
+
+    @property
+    def pid(self) -> int:
+        """The process id of Envoy."""
+        return self._process.pid
+
+    def close(self) -> None:
+        """Stop Envoy and remove its directory. Twice is once."""
+        self._process.stop()
+        self._witness.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def dial(self, address: str, port: int, timeout: float) -> socket.socket:
+        """Open a connection to ``address:port`` as the pod would: captured by the proxy.
+
+        Raises:
+            OSError: the proxy does not accept it.
+        """
+        if ":" in address:
+            raise OSError(errno.EAFNOSUPPORT, "the pod has no IPv6 address")
+        source = self._source(address, port)
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(str(self._socket))
+            header = f"PROXY TCP4 {source[0]} {address} {source[1]} {port}\r\n"
+            connection.sendall(header.encode("ascii"))
+        except BaseException:
+            connection.close()
+            raise
+        self._dialled.source = f"{source[0]}:{source[1]}"
+        return connection
+
+    def lookup(self, name: str, family: str = "A", timeout: float = 5.0) -> DnsAnswer:
+        """Resolve ``name`` as the pod's application would."""
+        families = {"A": socket.AF_INET, "AAAA": socket.AF_INET6}
+        return self._resolver.lookup(name, families[family], timeout)
+
+    def probe(self, target: Target, options: Options) -> Observation:
+        """Make one attempt and gather what the proxy and the outside say of it."""
+        self._dialled.source = None
+        attempt = self._get_prober().attempt(target, options)
+        if attempt.stage == "dns" and attempt.failure is not None:
+            return Observation(attempt, live=self._live, resolver=self._resolver_failure(attempt))
+        source = self._dialled.source
+        records = self._witness.wait(source, _RECORD_TIMEOUT) if source else ()
+        evidence = _deciding(records)
+        accepted = self._accepted(evidence)
+        return Observation(
+            attempt,
+            evidence,
+            signed=not self._live and self._signed(attempt, options, accepted),
+            accepted=accepted,
+            live=self._live,
+            control=self._control_failure,
+        )
+
+    def _get_prober(self) -> Prober:
+        if self._prober is None:
+            self._prober = Prober(self.dial, self._resolver, ca_file=self.ca_file)
+        return self._prober
+
+    def _source(self, address: str, port: int) -> tuple[str, int]:
+        """Choose the source address of a connection.
+
+        Its IP is the place on loopback that stands for the original destination (see
+        `pytest_egress.envoy.instruments.original_destination`); IP and port together are unique
+        among the connections of this proxy that are under way, which ties the records to them.
+        """
+        number = next(self._sources)
+        if self._live:
+            high, low = divmod(number, 60_000)
+            return f"10.255.{high // 256 % 256}.{high % 256}", 1024 + low
+        return self._outside.original(address, port), 1024 + number % 60_000
+
+    def _accepts(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(self._socket))
+            except OSError:
+                return False
+            return True
+
+    def _control(self) -> str:
+        """Pass the positive control through the proxy; empty, or what went wrong."""
+        target = Target("tcp", *CONTROL_ADDRESS, "")
+        options = Options(address=CONTROL_ADDRESS[0], timeout=10.0)
+        prober = Prober(self.dial, self._resolver)
+        attempt = prober.attempt(target, options)
+        records = self._witness.wait(self._dialled.source, _RECORD_TIMEOUT)
+        if not self._signed(attempt, options, None):
+            seen = attempt.failure.message if attempt.failure else repr(attempt.received)
+            return f"the positive control did not come back through it: {seen}"
+        if not any(record.cluster == CONTROL_CLUSTER for record in records):
+            return "its record of the positive control did not arrive"
+        return ""
+
+    def _signed(self, attempt: Attempt, options: Options, accepted: UpstreamProof | None) -> bool:
+        """Whether the answer carries what only the simulated outside could send."""
+        if attempt.response is not None:
+            token = attempt.response.headers.get(_TOKEN_HEADER) or ""
+            return hmac.compare_digest(token.encode(), self._outside.token.encode())
+        if attempt.target.startswith("tls:"):
+            verified = attempt.tls is not None and attempt.tls.verified
+            return attempt.completed and (verified or accepted is not None)
+        if options.payload is not None and accepted is not None:
+            # Bytes of the user's own: they came back over the connection the outside accepted.
+            return attempt.completed and bool(attempt.received)
+        signature = b"EGRESS-UPSTREAM " + self._outside.sign(attempt.nonce).encode() + b"\r\n"
+        return signature in attempt.received
+
+    def _accepted(self, evidence: Evidence | None) -> UpstreamProof | None:
+        """What the outside knows of the connection that the proxy opened for this attempt."""
+        if self._live or evidence is None or not evidence.upstream_local_address:
+            return None
+        return self._outside.accepted(evidence.upstream_local_address, evidence.upstream_host)
+
+    def _resolver_failure(self, attempt: Attempt) -> str:
+        """Empty when the name server works, so that its refusal is about the name asked."""
+        if self._live:
+            silent = attempt.dns is None or attempt.dns.rcode in {"TIMEOUT", "SERVFAIL"}
+            return "the system's resolver is not known to work" if silent else ""
+        answer = self.lookup(_CONTROL_NAME, timeout=1.0)
+        return "" if answer.addresses else "the pod's name server does not answer at all"
+
+
+def _deciding(records: tuple[Evidence, ...]) -> Evidence | None:
+    """The record that tells most: the last request's, else the connection's."""
+    for kind in ("http", "connection"):
+        for record in reversed(records):
+            if record.kind == kind:
+                return record
+    return None
