@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_egress.contract import Contract, load, loads, unsupported
+from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ContractError
 from pytest_egress.settings import base_directory, lookup
@@ -126,12 +127,7 @@ class Loader:
             except ContractError as error:
                 raise pytest.UsageError(f"the egress contract cannot be used\n{error}") from None
             if not contract.service_entries:
-                others = ", ".join(f"{n} {kind}" for kind, n in contract.other_kinds.items())
-                raise pytest.UsageError(
-                    f"the egress contract {', '.join(sources)} holds no ServiceEntry"
-                    f"{f' ({others} left alone)' if others else ''}: with nothing declared, "
-                    "everything is blocked and a test of that proves nothing"
-                )
+                raise pytest.UsageError(_empty(contract))
             self._contracts[key] = contract
         return self._contracts[key]
 
@@ -146,6 +142,16 @@ def _load(sources: list[str], base: Path) -> Contract:
     if refused:
         raise ContractError(refused)
     return contract
+
+
+def _empty(contract: Contract) -> str:
+    others = ", ".join(f"{n} {kind}" for kind, n in contract.other_kinds.items())
+    message = (
+        f"the contract holds no ServiceEntry{f' ({others} left alone)' if others else ''}: with "
+        "nothing declared everything is blocked, and a test of that proves nothing"
+    )
+    position = Position(next(iter(contract.files), "<egress_contract>"))
+    return str(Problem("error", message, position, "contract/empty"))
 
 
 def _joined(parts: list[Contract]) -> Contract:

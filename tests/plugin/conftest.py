@@ -6,8 +6,9 @@ import textwrap
 
 import pytest
 
-# In-process pytester runs drop what they imported; cryptography cannot be imported twice.
+# In-process pytester runs drop what they imported; neither extension can be imported twice.
 import trustme  # noqa: F401
+import yaml  # noqa: F401
 
 CONTRACT = """\
 apiVersion: networking.istio.io/v1

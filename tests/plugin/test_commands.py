@@ -121,3 +121,61 @@ def test_no_contract_at_all(pytester: pytest.Pytester) -> None:
     text = result.stdout.str() + result.stderr.str()
     assert "egress_contract" in text
     assert "Traceback (most recent" not in text
+
+
+ENTRY = (
+    b"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\n"
+    b"spec:\n  hosts: [a.example.com]\n  ports: [{number: 443, name: https, protocol: HTTPS}]\n"
+    b"  resolution: DNS\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "words"),
+    [
+        (b"", "egress.yaml", "holds no ServiceEntry"),
+        (b"\x00\x01\xff\xfe binary", "egress.yaml:1:1", ""),
+        (ENTRY.replace(b"  hosts", b"\thosts"), "egress.yaml:5:1", "tab"),
+        (ENTRY.replace(b"hosts:", b"host:"), "egress.yaml:5:3", '"hosts"'),
+        (ENTRY.replace(b"DNS", b"DSN"), "egress.yaml:7:15", "DNS"),
+        (ENTRY + b"  resolution: NONE\n", "egress.yaml:8:3", "resolution"),
+        (ENTRY.replace(b"443", b"'443x'"), "egress.yaml:6:20", ""),
+        (ENTRY.replace(b"spec:", b"spec: {{ .Values.spec }}\nx:"), "egress.yaml:4", "render"),
+        (
+            b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+            + b"".join(b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 9))
+                       for n in range(9)),
+            "egress.yaml:",
+            "alias",
+        ),
+        (ENTRY.replace(b"ServiceEntry", b"VirtualService"), "egress.yaml:2:7", "not supported"),
+    ],
+    ids=[
+        "empty", "binary", "tab", "misspelt-field", "wrong-enum", "equal-key", "wrong-type",
+        "template", "alias-bomb", "unsupported-kind",
+    ],
+)  # fmt: skip
+def test_broken_files_end_the_run_with_code_4(
+    suite: pytest.Pytester, content: bytes, place: str, words: str
+) -> None:
+    """One message with position and mend, exit code 4, no traceback."""
+    (suite.path / "deploy/egress.yaml").write_bytes(content)
+    suite.makepyfile(TEST)
+    result = suite.runpytest()
+    text = result.stdout.str() + result.stderr.str()
+    assert result.ret == 4, text
+    assert place in text
+    assert words in text
+    assert "Traceback (most recent" not in text
+
+
+@pytest.mark.parametrize("source", ["nowhere.yaml", "nowhere/*.yaml", "bare"])
+def test_contract_that_is_not_there(suite: pytest.Pytester, source: str) -> None:
+    """A missing file, a glob that matches nothing, a directory without YAML: code 4."""
+    suite.mkdir("bare")
+    suite.makepyfile(TEST)
+    result = suite.runpytest(f"--egress-contract={source}")
+    text = result.stdout.str() + result.stderr.str()
+    assert result.ret == 4, text
+    assert source in text
+    assert "Traceback (most recent" not in text
