@@ -65,26 +65,32 @@ class Egress:
 
     def get(self, url: str, **options: Any) -> Outcome:
         """Send a GET."""
+        __tracebackhide__ = True
         return self.request("GET", url, **options)
 
     def head(self, url: str, **options: Any) -> Outcome:
         """Send a HEAD."""
+        __tracebackhide__ = True
         return self.request("HEAD", url, **options)
 
     def post(self, url: str, **options: Any) -> Outcome:
         """Send a POST; ``body`` is bytes or text."""
+        __tracebackhide__ = True
         return self.request("POST", url, **options)
 
     def put(self, url: str, **options: Any) -> Outcome:
         """Send a PUT; ``body`` is bytes or text."""
+        __tracebackhide__ = True
         return self.request("PUT", url, **options)
 
     def delete(self, url: str, **options: Any) -> Outcome:
         """Send a DELETE."""
+        __tracebackhide__ = True
         return self.request("DELETE", url, **options)
 
     def request(self, method: str, url: str, **options: Any) -> Outcome:
         """Send one HTTP request; redirects are not followed."""
+        __tracebackhide__ = True
         return self.probe(url, method=method, **options)
 
     def connect(self, url: str, **options: Any) -> Outcome:
@@ -93,14 +99,17 @@ class Egress:
         ``payload`` is sent (default: a line that the simulated outside answers with its token);
         ``read_first=True`` waits for the server's banner before it sends.
         """
+        __tracebackhide__ = True
         return self.probe(url if "://" in url else f"tcp://{url}", **options)
 
     def tls(self, url: str, **options: Any) -> Outcome:
         """Make a TLS handshake with ``tls://host[:port]`` or ``host[:port]``, nothing after it."""
+        __tracebackhide__ = True
         return self.probe(url if "://" in url else f"tls://{url}", **options)
 
     def grpc(self, url: str, service: str = "", **options: Any) -> Outcome:
         """Ask the gRPC health service (``grpc://`` in plain text, ``grpcs://`` over TLS)."""
+        __tracebackhide__ = True
         target = url if "://" in url else f"grpc://{url}"
         return self.probe(target, grpc_service=service, **options)
 
@@ -111,6 +120,7 @@ class Egress:
             ProbeError: the URL or an option is wrong.
             BackendError: the proxy cannot be brought up.
         """
+        __tracebackhide__ = True
         target, settings = self._read(url, options)
         mesh = self.mesh
         observation = mesh.probe(target, settings)
@@ -219,8 +229,9 @@ class Egress:
 
     def __repr__(self) -> str:
         entries = len(self.contract.service_entries)
+        noun = "ServiceEntry" if entries == 1 else "ServiceEntries"
         return (
-            f"<Egress {self.backend.name}: {entries} ServiceEntries, {self.policy}, "
+            f"<Egress {self.backend.name}: {entries} {noun}, {self.policy}, "
             f"from namespace {self.workload.namespace}>"
         )
 
@@ -236,6 +247,7 @@ class Egress:
         )
 
     def _read(self, url: str, options: dict[str, Any]) -> tuple[Target, Options]:
+        __tracebackhide__ = True
         values = {"timeout": self._timeout, **options}
         headers = values.get("headers")
         if isinstance(headers, Mapping):

@@ -134,7 +134,7 @@ class Loader:
 
 def _load(sources: list[str], base: Path) -> Contract:
     texts = [source for source in sources if "\n" in source]
-    paths = [str(base / source) for source in sources if "\n" not in source]
+    paths = [_shown(base / source) for source in sources if "\n" not in source]
     parts = [load(paths)] if paths else []
     parts.extend(loads(text, file="<egress_contract>") for text in texts)
     contract = parts[0] if len(parts) == 1 else _joined(parts)
@@ -142,6 +142,14 @@ def _load(sources: list[str], base: Path) -> Contract:
     if refused:
         raise ContractError(refused)
     return contract
+
+
+def _shown(path: Path) -> str:
+    """A path as messages show it: relative to where pytest was started, if it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _empty(contract: Contract) -> str:

@@ -52,6 +52,7 @@ class Outcome:
         Raises:
             InconclusiveError: there is no proof either way.
         """
+        __tracebackhide__ = True
         return self._proven() is Verdict.REACHABLE
 
     @property
@@ -61,6 +62,7 @@ class Outcome:
         Raises:
             InconclusiveError: there is no proof either way.
         """
+        __tracebackhide__ = True
         return self._proven() is Verdict.BLOCKED
 
     @property
@@ -70,6 +72,7 @@ class Outcome:
         Raises:
             InconclusiveError: there is no proof either way.
         """
+        __tracebackhide__ = True
         return self._proven() is Verdict.UNREACHABLE
 
     @property
@@ -90,6 +93,7 @@ class Outcome:
         Raises:
             InconclusiveError: there is no proof either way.
         """
+        __tracebackhide__ = True
         return self._proven() is not Verdict.UNRESOLVED
 
     @property
@@ -178,6 +182,7 @@ class Outcome:
         )
 
     def _proven(self) -> Verdict:
+        __tracebackhide__ = True
         if self.verdict is Verdict.INCONCLUSIVE:
             raise InconclusiveError(f"no proof either way\n{self.explain()}")
         return self.verdict
@@ -204,6 +209,7 @@ class Resolution:
         Raises:
             InconclusiveError: the name server is not known to work.
         """
+        __tracebackhide__ = True
         self._proven()
         return bool(self.answer.addresses)
 
@@ -214,6 +220,7 @@ class Resolution:
         Raises:
             InconclusiveError: the name server is not known to work.
         """
+        __tracebackhide__ = True
         self._proven()
         return self.answer.addresses
 
@@ -224,6 +231,7 @@ class Resolution:
         Raises:
             InconclusiveError: the name server is not known to work.
         """
+        __tracebackhide__ = True
         self._proven()
         return self.answer.rcode
 
@@ -231,5 +239,6 @@ class Resolution:
         raise TypeError("a resolution is neither true nor false: read .resolved or .addresses")
 
     def _proven(self) -> None:
+        __tracebackhide__ = True
         if self.failure:
             raise InconclusiveError(f"the lookup of {self.name} proves nothing: {self.failure}")

@@ -95,6 +95,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         pod: Any = item.funcargs["egress"]
         failures = list(check(pod, _read_expectations(item)))
         if failures:
+            item.stash[OUTCOMES].clear()  # the failure itself tells them
             pytest.fail("\n\n".join(failures), pytrace=False)
     return (yield)
 
@@ -113,6 +114,16 @@ def pytest_runtest_makereport(
         if shown:
             report.sections.append((_SECTION, "\n\n".join(shown)))
     return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Show what istiod and the linter warn of in the run's contract."""
+    if lookup(config, "contract")[0]:
+        from pytest_egress.report.terminal import show_warnings
+
+        show_warnings(terminalreporter, config)
 
 
 def _read_expectations(item: pytest.Item) -> list[Expectation]:

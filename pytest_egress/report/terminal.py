@@ -1,4 +1,4 @@
-"""What the terminal shows of a run: its header line."""
+"""What the terminal shows of a run: its header line, and what the contract is warned of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from pytest_egress.errors import BackendError
 from pytest_egress.loading import loader
 from pytest_egress.settings import lookup
 
-__all__ = ["header"]
+__all__ = ["header", "show_warnings"]
+
+_MOST = 10
+
+
+def show_warnings(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write the warnings of the run's contract; nothing where there are none."""
+    warnings = loader(config).for_run().warnings
+    if not warnings:
+        return
+    reporter.section("egress contract warnings")
+    for problem in warnings[:_MOST]:
+        reporter.line(str(problem))
+    if len(warnings) > _MOST:
+        reporter.line(f"... and {len(warnings) - _MOST} more: pytest-egress validate shows all")
 
 
 def header(config: pytest.Config) -> str:

@@ -53,6 +53,9 @@ class Upstreams:
         if self._outside is not None:
             self._outside.reset()
 
+    def __repr__(self) -> str:
+        return f"<Upstreams {'real' if self._outside is None else 'simulated'}>"
+
     def __getitem__(self, key: str | tuple[str, int]) -> Upstream:
         """Return the upstream ``"host"``, or one port of it: ``"host", port``; see `Outside.host`.
 

@@ -179,3 +179,19 @@ def test_contract_that_is_not_there(suite: pytest.Pytester, source: str) -> None
     assert result.ret == 4, text
     assert source in text
     assert "Traceback (most recent" not in text
+
+
+def test_warnings_of_the_contract_are_shown(suite: pytest.Pytester) -> None:
+    """What istiod and the linter warn of stands at the end of the run; it fails nothing."""
+    text = (suite.path / "deploy/egress.yaml").read_text()
+    (suite.path / "deploy/egress.yaml").write_text(text.replace("  location: MESH_EXTERNAL\n", ""))
+    suite.makepyfile("def test_it(): pass")
+    result = suite.runpytest()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*2 ServiceEntries in 1 file (2 warnings)*",
+            "*= egress contract warnings =*",
+            "deploy/egress.yaml:*: warning: *MESH_EXTERNAL*[[]lint/location-unset[]]",
+        ]
+    )
