@@ -42,15 +42,15 @@ class _PodAdapter(HTTPAdapter):
 
     def __init__(self, mesh: Callable[[], Mesh]) -> None:
         self._mesh = mesh
-        self._last: Mesh | None = None
         super().__init__()
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
-        """Send a request; connections that another proxy accepted are not used again."""
-        mesh = self._mesh()
-        if mesh is not self._last:
-            self.poolmanager.clear()
-            self._last = mesh
+        """Send a request on a connection of its own.
+
+        A pooled one may be closed at any moment by what a test has scripted since, and would meet
+        neither a new proxy nor a new certificate.
+        """
+        self.poolmanager.clear()
         return super().send(request, *args, **options)
 
     def init_poolmanager(

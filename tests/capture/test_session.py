@@ -90,11 +90,13 @@ def test_requests_go_through_the_proxy(session: requests.Session, upstreams: Ups
 
 
 @pytest.mark.parametrize("url", [WEATHER, SECURE])
-def test_connections_are_kept(counted: requests.Session, mesh: CountingMesh, url: str) -> None:
-    """The pool opens one connection for requests in a row, as it does without the plugin."""
+def test_each_request_has_its_connection(
+    counted: requests.Session, mesh: CountingMesh, url: str
+) -> None:
+    """A script holds for the very next request: nothing is left over from the one before."""
     for _ in range(3):
         assert counted.get(url).status_code == 200
-    assert [port for _, port, _ in mesh.dialled] == [443 if url == SECURE else 80]
+    assert [port for _, port, _ in mesh.dialled] == [443 if url == SECURE else 80] * 3
 
 
 def test_each_thread_has_its_connection(
@@ -252,7 +254,7 @@ def test_other_sessions_are_untouched(session: requests.Session) -> None:
     other.close()
 
 
-def test_pooled_connections_do_not_outlive_their_proxy(pod: Egress, upstreams: Upstreams) -> None:
+def test_changed_answers_hold_for_the_next_request(pod: Egress, upstreams: Upstreams) -> None:
     """A script that changes an answer holds for a session that has a connection open."""
     assert pod.session.get(WEATHER).status_code == 200
     upstreams["api.weather.com"].nxdomain()

@@ -38,4 +38,7 @@ class _watched:  # noqa: N801  used as a context manager only
         self.outside.stop()
         assert self.outside.errors == []
         left = set(threading.enumerate()) - self.before
-        assert not [thread for thread in left if "pytest-egress" in thread.name]
+        mine = [thread for thread in left if "pytest-egress" in thread.name]
+        for thread in mine:
+            thread.join(1)  # it may be on its last line
+        assert not [thread for thread in mine if thread.is_alive()]
