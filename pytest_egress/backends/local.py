@@ -112,11 +112,12 @@ class LocalBackend:
                         return mesh
                     if not mesh.leases:
                         mesh.close()
+        program = compile_contract(contract, workload)
         process = self._take_process()
         mesh = LocalMesh(
             contract,
             workload,
-            compile_contract(contract, workload),
+            program,
             process,
             outside,
             generation,

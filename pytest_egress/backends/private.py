@@ -79,6 +79,8 @@ class PrivateDirectory:
         """Remove the directory and end the watchdog. Twice is once."""
         if self._lock.closed:
             return
+        for pid_file in self.path.glob(f"*/*{_PID_SUFFIX}"):
+            _kill(pid_file, self.path)
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
         self._watchdog.kill()

@@ -244,3 +244,15 @@ def test_sweep_takes_an_unfinished_directory_after_a_while(temporary: Path) -> N
     assert sweep() == []
     os.utime(left, (1, 1))
     assert sweep() == [left]
+
+
+def test_closing_the_directory_ends_what_lives_in_it(temporary: Path) -> None:
+    """A process that nobody stopped ends with the directory that its arguments name."""
+    directory = PrivateDirectory()
+    path = directory.subdirectory("e")
+    with subprocess.Popen(["sh", "-c", 'sleep 30; : "$0"', str(path)]) as process:
+        (path / "envoy.pid").write_text(str(process.pid))
+        wait_for(lambda: process.pid in processes_naming(str(path)))
+        directory.close()
+        assert process.wait(5) == -signal.SIGKILL
+    assert not list(temporary.iterdir())
