@@ -84,6 +84,7 @@ def kill_envoy(mesh: LocalMesh, _directory: Path) -> None:
 def stop_envoy(mesh: LocalMesh, _directory: Path) -> None:
     """Envoy accepts and then answers nothing, ever."""
     os.kill(mesh.pid, signal.SIGSTOP)
+    os.waitpid(mesh.pid, os.WUNTRACED)  # until each of its threads has stopped
 
 
 def lose_the_witness(mesh: LocalMesh, _directory: Path) -> None:
