@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -137,12 +136,8 @@ def test_captured_connect_is_not_used(outside: Outside, monkeypatch: pytest.Monk
     assert outside.errors == []
 
 
-def test_latency(outside: Outside) -> None:
-    """A request on a new connection is cheap beside a proxy's own work.
-
-    Measured on two shared cores: 0.25 ms plain, 1.3 ms with a full TLS handshake (client
-    included). The bounds leave room for a busy machine; the median is what is looked at.
-    """
+def test_connections_in_a_row_are_all_served(outside: Outside) -> None:
+    """Fifty short connections, plain and over TLS: each gets its answer and is recorded."""
     place = outside.locate("203.0.113.10", 443)
     tls(place, outside.ca_file, "a.example").close()
     request = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
@@ -157,18 +152,10 @@ def test_latency(outside: Outside) -> None:
             sock.sendall(request)
             assert read(sock, b"}")
 
-    assert _median(plain) < 0.005
-    assert _median(secure) < 0.02
-
-
-def _median(action: object) -> float:
-    assert callable(action)
-    times = []
     for _ in range(50):
-        began = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+        plain()
+        secure()
+    assert len(outside.requests) == 100
 
 
 def test_headers_are_a_mapping_in_any_case() -> None:
