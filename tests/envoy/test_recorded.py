@@ -43,3 +43,9 @@ def test_comparison_sees_every_kind_of_difference() -> None:
         assert differences(program, changed)
     fewer = {**case["istiod"], "clusters": case["istiod"]["clusters"][1:]}
     assert differences(program, fewer)
+
+
+def test_no_recorded_case_is_missing() -> None:
+    """An empty file would pass as no case at all."""
+    assert len(read_cases("structure")) == 42
+    assert len(read_cases("behaviour")) == 99
