@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.resources import MeshConfig, ServiceEntry, Sidecar, WorkloadEntry
+
+if TYPE_CHECKING:
+    # Read only where a contract has such objects: their many types take time to import.
+    from pytest_egress.contract.destination_rule.resource import DestinationRule
+    from pytest_egress.contract.gateway.resource import Gateway
+    from pytest_egress.contract.virtual_service.resource import VirtualService
 
 __all__ = ["Contract"]
 
@@ -27,6 +34,9 @@ class Contract:
     service_entries: tuple[ServiceEntry, ...] = ()
     workload_entries: tuple[WorkloadEntry, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
+    virtual_services: tuple[VirtualService, ...] = ()
+    destination_rules: tuple[DestinationRule, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
     mesh: MeshConfig = field(default_factory=MeshConfig)
     warnings: tuple[Problem, ...] = ()
     files: tuple[str, ...] = ()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_egress.contract.collect import Collector
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.files import StrPath, expand, read_text
 from pytest_egress.contract.lint import PREFIX
 from pytest_egress.contract.position import Problem
-from pytest_egress.contract.resources import MeshConfig, ServiceEntry, Sidecar, WorkloadEntry
+from pytest_egress.contract.resources import (
+    MeshConfig,
+    Resource,
+    ServiceEntry,
+    Sidecar,
+    WorkloadEntry,
+)
 from pytest_egress.contract.source import Source
 from pytest_egress.errors import ContractError
 
@@ -80,8 +86,16 @@ def _contract(collector: Collector, mesh: MeshConfig | None) -> Contract:
         service_entries=tuple(r for r in resources if isinstance(r, ServiceEntry)),
         workload_entries=tuple(r for r in resources if isinstance(r, WorkloadEntry)),
         sidecars=tuple(r for r in resources if isinstance(r, Sidecar)),
+        virtual_services=_of_kind(resources, "VirtualService"),
+        destination_rules=_of_kind(resources, "DestinationRule"),
+        gateways=_of_kind(resources, "Gateway"),
         mesh=mesh or MeshConfig(),
         warnings=tuple(problems),
         files=tuple(collector.files),
         other_kinds=MappingProxyType(dict(collector.other_kinds)),
     )
+
+
+def _of_kind(resources: Iterable[Resource], kind: str) -> tuple[Any, ...]:
+    """The resources of a kind whose type is not imported unless there are some."""
+    return tuple(r for r in resources if type(r).__name__ == kind)

@@ -85,20 +85,31 @@ def depth_exceeds(text: str, limit: int) -> int | None:
     """
     import yaml
 
-    loader = _loader()(text)
-    depth = 0
     try:
-        while loader.check_event():
-            event: Any = loader.get_event()
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > limit:
-                    mark: Any = event.start_mark
-                    return int(mark.index)
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
+        return _first_deeper(_loader()(text), limit)
+    except yaml.YAMLError as error:
+        if "nesting depth" not in str(error):
+            return None
+    # libyaml has a limit of its own, which its scanner meets ahead of the first event.
+    try:
+        return _first_deeper(yaml.SafeLoader(text), limit)
     except yaml.YAMLError:
         return None
+
+
+def _first_deeper(loader: Any, limit: int) -> int | None:
+    import yaml
+
+    depth = 0
+    while loader.check_event():
+        event: Any = loader.get_event()
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > limit:
+                mark: Any = event.start_mark
+                return int(mark.index)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
     return None
 
 

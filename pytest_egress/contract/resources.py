@@ -10,9 +10,18 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from pytest_egress.contract.duration import Duration
 from pytest_egress.contract.position import Position
+
+if TYPE_CHECKING:
+    from pytest_egress.contract.destination_rule.resource import (
+        LocalityLb,
+        TcpKeepalive,
+        TrafficPolicy,
+    )
+    from pytest_egress.contract.virtual_service.resource import Retries
 
 __all__ = [
     "EgressListener",
@@ -165,16 +174,37 @@ class Sidecar(Resource):
 
 @dataclass(frozen=True, slots=True)
 class MeshConfig:
-    """The part of MeshConfig that decides outbound traffic.
+    """The part of MeshConfig that decides outbound traffic; defaults are Istio's but for one.
 
     ``outbound_traffic_policy`` defaults to REGISTRY_ONLY: a contract test wants a closed mesh
     (Istio's own default is ALLOW_ANY). ``access_log_file`` is only compiled, never opened here.
+    Durations are nanoseconds; ``protocol_detection_timeout`` 0 waits for ever.
+    ``dns_capture`` is what ``defaultConfig.proxyMetadata`` says of ``ISTIO_META_DNS_CAPTURE``.
     """
 
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy()
     root_namespace: str = "istio-system"
     default_service_export_to: tuple[str, ...] = ("*",)
+    default_virtual_service_export_to: tuple[str, ...] = ("*",)
+    default_destination_rule_export_to: tuple[str, ...] = ("*",)
     access_log_file: str = ""
+    protocol_detection_timeout: Duration = 0
+    connect_timeout: Duration = 10_000_000_000
+    dns_refresh_rate: Duration = 60_000_000_000
+    tcp_keepalive: TcpKeepalive | None = None
+    h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "DO_NOT_UPGRADE"
+    enable_auto_mtls: bool = True
+    default_http_retry_policy: Retries | None = None
+    default_traffic_policy: TrafficPolicy | None = None
+    locality_lb: LocalityLb | None = None
+    path_normalization: Literal[
+        "DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"
+    ] = "DEFAULT"
+    proxy_listen_port: int = 15001
+    proxy_inbound_listen_port: int = 15006
+    proxy_http_port: int = 0
+    trust_domain: str = "cluster.local"
+    dns_capture: bool = False
 
 
 @dataclass(frozen=True, slots=True)

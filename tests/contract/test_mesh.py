@@ -40,7 +40,9 @@ trustDomain: cluster.local
 defaultServiceExportTo: ["."]
 outboundTrafficPolicy: {mode: REGISTRY_ONLY}
 """
-    assert parse_mesh(text) == MeshConfig(OutboundTrafficPolicy(), "root", (".",), "/dev/stdout")
+    assert parse_mesh(text) == MeshConfig(
+        OutboundTrafficPolicy(), "root", (".",), access_log_file="/dev/stdout"
+    )
 
 
 def test_empty_values_are_the_defaults() -> None:

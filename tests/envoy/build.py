@@ -13,11 +13,11 @@ from pytest_egress.contract.resources import (
     OutboundTrafficPolicy,
     PolicyMode,
     Port,
+    Resource,
     ServiceEntry,
     Sidecar,
     SidecarPort,
     Workload,
-    WorkloadEntry,
 )
 from pytest_egress.envoy import Program, compile_contract
 
@@ -73,20 +73,25 @@ def mesh(mode: PolicyMode = "REGISTRY_ONLY", **fields: Any) -> MeshConfig:
 
 
 def compiled(
-    *resources: ServiceEntry | Sidecar | WorkloadEntry,
+    *resources: Resource,
     mesh: MeshConfig | None = None,
     **workload: Any,
 ) -> Program:
     """The program of these resources; keywords are those of `Workload`."""
-    return compile_contract(
-        Contract(
-            tuple(it for it in resources if isinstance(it, ServiceEntry)),
-            tuple(it for it in resources if isinstance(it, WorkloadEntry)),
-            tuple(it for it in resources if isinstance(it, Sidecar)),
-            mesh or MeshConfig(),
-        ),
-        Workload(**workload),
+
+    def of(kind: str) -> tuple[Any, ...]:
+        return tuple(it for it in resources if type(it).__name__ == kind)
+
+    contract = Contract(
+        service_entries=of("ServiceEntry"),
+        workload_entries=of("WorkloadEntry"),
+        sidecars=of("Sidecar"),
+        virtual_services=of("VirtualService"),
+        destination_rules=of("DestinationRule"),
+        gateways=of("Gateway"),
+        mesh=mesh or MeshConfig(),
     )
+    return compile_contract(contract, Workload(**workload))
 
 
 def by_name(resources: tuple[dict[str, Any], ...], name: str) -> dict[str, Any]:

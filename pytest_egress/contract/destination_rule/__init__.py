@@ -1,0 +1,1 @@
+"""DestinationRule: its shape, its rules, its typed form."""

@@ -1,0 +1,1 @@
+"""Gateway: its shape, its rules, its typed form."""

@@ -1,0 +1,1 @@
+"""VirtualService: its shape, its rules, its typed form."""
