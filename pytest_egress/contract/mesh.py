@@ -139,7 +139,7 @@ def _read(value: Any, report: Report) -> MeshConfig:
         _policy(value, fields, report),
         fields.get("rootNamespace") or default.root_namespace,
         _export_to(fields, report) or default.default_service_export_to,
-        fields.get("accessLogFile", ""),
+        access_log_file=fields.get("accessLogFile", ""),
     )
 
 
