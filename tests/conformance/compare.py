@@ -5,20 +5,20 @@ from __future__ import annotations
 import io
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_egress.cli import main
-from tests.conformance.cases import compile_case, read_cases
-from tests.conformance.structure import differences
+from tests.conformance.cases import Case, compile_case, without_answers
+from tests.conformance.structure import compare
 
 __all__ = ["EXPLAINED", "FIELDS", "Comparison", "behaviour", "structure", "validation"]
 
 #: What a call is compared by: the proxy's own record against istiod's simulation.
-FIELDS = ("verdict", "listener", "filter_chain", "route_config", "route", "cluster")
+FIELDS = ("verdict", "listener", "filter_chain", "route_config", "route")
 
 #: Differences that are known and right, by the id of the case (and call), with the reason.
 EXPLAINED: Mapping[str, str] = {}
@@ -26,11 +26,15 @@ EXPLAINED: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many cases of one kind were compared, and where they differ (by id)."""
+    """How many cases of one kind were compared, and where they differ (by id).
+
+    ``allowed`` counts, by its name, what a reviewed allowance passed over.
+    """
 
     what: str
     total: int
     differing: Mapping[str, str]
+    allowed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def agreeing(self) -> int:
@@ -43,9 +47,8 @@ class Comparison:
         return [identity for identity in self.differing if identity not in EXPLAINED]
 
 
-def behaviour() -> tuple[Comparison, Comparison]:
+def behaviour(cases: Sequence[Case]) -> tuple[Comparison, Comparison]:
     """Contracts and calls: each call is made for real, through an Envoy of its contract."""
-    cases = read_cases("behaviour")
     _, answers = run("probe", cases)
     contracts: dict[str, str] = {}
     calls: dict[str, str] = {}
@@ -55,53 +58,57 @@ def behaviour() -> tuple[Comparison, Comparison]:
             calls |= {f"{case['id']}/{it['id']}": "the contract is refused" for it in case["calls"]}
             continue
         for call, made in zip(case["calls"], answer["calls"], strict=True):
-            told = [
-                f"{name}: ours {made.get(name)!r} istiod {call['istiod'].get(name)!r}"
-                for name in ("id", *FIELDS)
-                if made.get(name) != (call if name == "id" else call["istiod"]).get(name)
-            ]
+            told = list(_call_differences(call, made))
             if told:
                 calls[f"{case['id']}/{call['id']}"] = contracts[case["id"]] = "; ".join(told)
     total = sum(len(case["calls"]) for case in cases)
     return Comparison("contracts", len(cases), contracts), Comparison("calls", total, calls)
 
 
-def validation() -> Comparison:
+def _call_differences(call: Case, made: Case) -> Iterable[str]:
+    """What the call met through our Envoy against what it meets in istiod's simulation."""
+    istiod = call["istiod"]
+    if made.get("id") != call["id"]:
+        yield f"answer to {made.get('id')!r}"
+    for name in FIELDS:
+        if made.get(name) != istiod.get(name):
+            yield f"{name}: ours {made.get(name)!r} istiod {istiod.get(name)!r}"
+    split = [it["cluster"] for it in istiod.get("clusters", ())]
+    if made.get("cluster") not in (split or [istiod.get("cluster")]):
+        yield f"cluster: ours {made.get('cluster')!r} istiod {split or istiod.get('cluster')!r}"
+
+
+def validation(cases: Sequence[Case]) -> Comparison:
     """Documents: accepted, warned or refused."""
-    cases = read_cases("validation")
     _, answers = run("validate", cases)
     differing = {}
     for case, answer in zip(cases, answers, strict=True):
         ours, istiods = answer.get("verdict"), case["istiod"]["verdict"]
         if (answer["id"], ours) != (case["id"], istiods):
             said = [*case["istiod"]["errors"], *case["istiod"]["warnings"]]
-            differing[case["id"]] = f"ours {ours} istiod {istiods} {said}"
+            found = [problem["message"] for problem in answer.get("problems", ())]
+            differing[case["id"]] = f"ours {ours} {found} istiod {istiods} {said}"
     return Comparison("documents", len(cases), differing)
 
 
-def structure() -> Comparison:
+def structure(cases: Sequence[Case]) -> Comparison:
     """Whole configurations, as JSON."""
-    cases = read_cases("structure")
-    found = {case["id"]: differences(compile_case(case), case["istiod"]) for case in cases}
-    differing = {identity: "; ".join(lines) for identity, lines in found.items() if lines}
-    return Comparison("configurations", len(cases), differing)
+    differing: dict[str, str] = {}
+    allowed: dict[str, int] = {}
+    for case in cases:
+        lines, used = compare(compile_case(case), case["istiod"])
+        if lines:
+            differing[case["id"]] = "; ".join(lines)
+        for name, count in used.items():
+            allowed[name] = allowed.get(name, 0) + count
+    return Comparison("configurations", len(cases), differing, allowed)
 
 
-def run(command: str, cases: Iterable[Mapping[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
+def run(command: str, cases: Iterable[Case]) -> tuple[int, list[dict[str, Any]]]:
     """The exit code and answers of ``pytest-egress <command> --batch``, asked without istiod's."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "cases.jsonl")
-        questions = [
-            {
-                **{key: value for key, value in case.items() if key not in {"istiod", "calls"}},
-                "calls": [
-                    {key: value for key, value in call.items() if key != "istiod"}
-                    for call in case.get("calls", ())
-                ],
-            }
-            for case in cases
-        ]
-        path.write_text("\n".join(map(json.dumps, questions)), encoding="utf-8")
+        path.write_text("\n".join(map(json.dumps, without_answers(cases))), encoding="utf-8")
         with redirect_stdout(io.StringIO()) as output:
             code = main([command, "--batch", str(path)])
     return code, [json.loads(line) for line in output.getvalue().splitlines()]

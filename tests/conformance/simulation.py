@@ -1,16 +1,17 @@
 """Envoy's own choice of listener, filter chain, virtual host and route, played over a program.
 
 A model of what the proxy does with one connection, as istiod's ``pilot/pkg/simulation``: it
-knows no endpoints, DNS, faults or retries, and of a route's match only the path prefix, the one
-kind that ServiceEntries give.
+knows no endpoints, DNS, faults or retries.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
+from urllib.parse import parse_qs
 
 from pytest_egress.envoy import Program
 
@@ -34,6 +35,8 @@ class Call:
     host: str = ""
     sni: str = ""
     path: str = "/"
+    method: str = "GET"
+    headers: _Json = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, call: _Json) -> Call:
@@ -45,6 +48,8 @@ class Call:
             call.get("host", "").lower(),
             call.get("sni", "").lower(),
             call.get("path") or "/",
+            call.get("method") or "GET",
+            call.get("headers") or {},
         )
 
 
@@ -59,6 +64,7 @@ class Answer:
     virtual_host: str = ""
     route: str = ""
     cluster: str = ""
+    clusters: Sequence[_Json] = ()
     direct_response: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -76,6 +82,8 @@ def simulate(program: Program, call: Call) -> Answer:
         return Answer("error", name)
     terminal = chain["filters"][-1]["typed_config"]
     if terminal["@type"].endswith(".TcpProxy"):
+        if "cluster" not in terminal:
+            return Answer("error", name, chain_name)  # istiod's simulation knows no split of TCP
         cluster = terminal["cluster"]
         return Answer(_cluster_verdict(program, cluster), name, chain_name, cluster=cluster)
     if call.protocol != "http":
@@ -87,15 +95,26 @@ def simulate(program: Program, call: Call) -> Answer:
     host = _virtual_host(config, call.host)
     if host is None:
         return Answer("no_route", name, chain_name, config_name)
-    route = next((it for it in host["routes"] if call.path.startswith(it["match"]["prefix"])), None)
+    route = next((it for it in host["routes"] if _matches(it["match"], call)), None)
     if route is None:
         return Answer("no_route", name, chain_name, config_name, host["name"])
-    met = (name, chain_name, config_name, host["name"], route["name"])
+    met = (name, chain_name, config_name, host["name"], route.get("name", ""))
+    if "redirect" in route:
+        return Answer("redirect", *met)
     if "direct_response" in route:
         verdict = "blocked" if host["name"] == "block_all" else "direct_response"
         return Answer(verdict, *met, direct_response=route["direct_response"]["status"])
-    cluster = route["route"]["cluster"]
-    return Answer(_cluster_verdict(program, cluster), *met, cluster=cluster)
+    action = route["route"]
+    if "cluster" in action:
+        cluster = action["cluster"]
+        return Answer(_cluster_verdict(program, cluster), *met, cluster=cluster)
+    clusters = [
+        {"cluster": it["name"], "weight": it["weight"]}
+        for it in action["weighted_clusters"]["clusters"]
+    ]
+    # As istiod's simulation: whether the first of them exists decides.
+    verdict = _cluster_verdict(program, clusters[0]["cluster"])
+    return Answer(verdict, *met, clusters=clusters)
 
 
 def _cluster_verdict(program: Program, cluster: str) -> str:
@@ -105,6 +124,68 @@ def _cluster_verdict(program: Program, cluster: str) -> str:
         return "passthrough"
     known = any(it["name"] == cluster for it in program.clusters)
     return "allowed" if known else "no_cluster"
+
+
+def _matches(match: _Json, call: Call) -> bool:
+    path, _, query = call.path.partition("?")
+    headers = {
+        ":authority": call.host,
+        ":path": call.path,
+        ":method": call.method,
+        ":scheme": "http",
+    }
+    headers |= {name.lower(): value for name, value in call.headers.items()}
+    given = parse_qs(query, keep_blank_values=True)
+    return (
+        _path_matches(match, path)
+        and all(_header_matches(it, headers) for it in match.get("headers", ()))
+        and all(_query_matches(it, given) for it in match.get("query_parameters", ()))
+    )
+
+
+def _path_matches(match: _Json, path: str) -> bool:
+    if "safe_regex" in match:
+        return re.fullmatch(match["safe_regex"]["regex"], path) is not None
+    fold = not match.get("case_sensitive", True)
+    path = path.lower() if fold else path
+    kind = next(it for it in ("prefix", "path", "path_separated_prefix") if it in match)
+    wanted = match[kind].lower() if fold else match[kind]
+    if kind == "prefix":
+        return path.startswith(wanted)
+    return bool(path == wanted or (kind != "path" and path.startswith(wanted + "/")))
+
+
+def _header_matches(matcher: _Json, headers: _Json) -> bool:
+    value = headers.get(matcher["name"].lower())
+    if "present_match" in matcher:
+        found = (value is not None) == matcher["present_match"]
+    elif "string_match" not in matcher:
+        found = value is not None
+    elif value is None and not matcher.get("treat_missing_header_as_empty"):
+        return False  # a missing header never matches, inverted or not
+    else:
+        found = _text_matches(matcher["string_match"], value or "")
+    return found != matcher.get("invert_match", False)
+
+
+def _query_matches(matcher: _Json, given: Mapping[str, Sequence[str]]) -> bool:
+    values = given.get(matcher["name"])
+    if values is None:
+        return False
+    return "string_match" not in matcher or _text_matches(matcher["string_match"], values[0])
+
+
+def _text_matches(matcher: _Json, text: str) -> bool:
+    if "safe_regex" in matcher:
+        return re.fullmatch(matcher["safe_regex"]["regex"], text) is not None
+    text = text.lower() if matcher.get("ignore_case") else text
+    kind = next(it for it in ("exact", "prefix", "suffix", "contains") if it in matcher)
+    wanted = matcher[kind].lower() if matcher.get("ignore_case") else matcher[kind]
+    if kind == "exact":
+        return bool(text == wanted)
+    if kind == "contains":
+        return wanted in text
+    return bool(text.startswith(wanted) if kind == "prefix" else text.endswith(wanted))
 
 
 def _listener(listeners: Sequence[_Json], call: Call) -> _Json:
@@ -144,8 +225,8 @@ def _filter_chain(listener: _Json, call: Call) -> _Json | None:
         ("application_protocols", lambda wanted: application in wanted),
     )
     chains: list[_Json] = list(listener["filter_chains"])
-    for field, rank in criteria:
-        chains = _best(chains, field, rank)
+    for criterion, rank in criteria:
+        chains = _best(chains, criterion, rank)
     if len(chains) > 1:
         raise AssertionError(f"{listener['name']}: chains with one match: {chains}")
     return chains[0] if chains else listener.get("default_filter_chain")

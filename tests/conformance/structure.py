@@ -3,37 +3,79 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_egress.envoy import Program
 
-__all__ = ["LEFT_OUT", "differences", "normalize"]
+__all__ = ["ALLOWED", "Allowance", "compare", "differences", "normalize"]
 
-# All that is not compared, with the reason. The order of clusters is compared.
-LEFT_OUT = {
-    "istio.metadata_exchange, istio.alpn, istio.stats": "extensions of Istio's own Envoy build;"
-    " stock Envoy refuses them and none changes where a connection goes",
-    "access_log": "the program that runs the proxy sets its own access log as evidence",
-    "tracing": "istiod writes a block without provider, which traces nothing",
-    "filter_metadata.istio": "telemetry labels that no stock filter reads",
-    "order of listeners, routes and endpoints": "istiod takes them from Go maps, in no fixed order",
-}
 
-_KEYS = {"access_log", "tracing"}
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A piece of istiod's answer that ours lacks, with the reason.
+
+    Attributes:
+        name: what it is.
+        reason: why it may be absent.
+        applies: told the key that holds the object or list, the piece's own key or index in
+            it, and the piece.
+    """
+
+    name: str
+    reason: str
+    applies: Callable[[str, str | int, Any], bool]
+
+
+def _is_extension(_parent: str, key: str | int, value: Any) -> bool:
+    named = isinstance(key, int) and isinstance(value, dict)
+    return named and str(value.get("name", "")).startswith("istio.")
+
+
+#: All that istiod has and ours may lack. What ours has and istiod lacks is always a difference.
+ALLOWED = (
+    Allowance(
+        "Istio's own extensions",
+        "`istio.metadata_exchange`, `istio.alpn` and `istio.stats` are parts of Istio's own Envoy"
+        " build; stock Envoy refuses them and none changes where a connection goes",
+        _is_extension,
+    ),
+    Allowance(
+        "access logs",
+        "the program that runs the proxy sets its own access log as evidence",
+        lambda _, key, __: key == "access_log",
+    ),
+    Allowance(
+        "tracing",
+        "istiod writes a block without provider, which traces nothing",
+        lambda _, key, __: key == "tracing",
+    ),
+    Allowance(
+        "`istio` metadata",
+        "telemetry labels that no stock filter reads",
+        lambda parent, key, _: (parent, key) == ("filter_metadata", "istio"),
+    ),
+)
+#: Not a difference either: istiod takes these from Go maps, in no fixed order.
+UNORDERED = ("listeners", "routes", "endpoints")
+
+_KEYS = (("listeners", "name"), ("routes", "name"), ("clusters", "name"))
 
 
 def differences(program: Program, istiod: Mapping[str, Any]) -> list[str]:
     """Each difference as one line; empty where the two agree."""
+    return compare(program, istiod)[0]
+
+
+def compare(program: Program, istiod: Mapping[str, Any]) -> tuple[list[str], Counter[str]]:
+    """The differences, and how often each allowance was made use of."""
     found: list[str] = []
-    for kind, key in (
-        ("listeners", "name"),
-        ("routes", "name"),
-        ("clusters", "name"),
-        ("endpoints", "cluster_name"),
-    ):
-        ours = {it[key]: normalize(it) for it in getattr(program, kind)}
-        theirs = {it[key]: normalize(it) for it in istiod.get(kind, ())}
+    used: Counter[str] = Counter()
+    for kind, key in (*_KEYS, ("endpoints", "cluster_name")):
+        ours = {it[key]: it for it in getattr(program, kind)}
+        theirs = {it[key]: normalize(it, used) for it in istiod.get(kind, ())}
         found += (f"{kind}: {name!r} only in ours" for name in sorted(ours.keys() - theirs.keys()))
         found += (
             f"{kind}: {name!r} only in istiod" for name in sorted(theirs.keys() - ours.keys())
@@ -43,29 +85,37 @@ def differences(program: Program, istiod: Mapping[str, Any]) -> list[str]:
     order = [it["name"] for it in program.clusters], [it["name"] for it in istiod["clusters"]]
     if not found and order[0] != order[1]:
         found.append(f"clusters: order {order[0]} != {order[1]}")
-    return found
+    return found, used
 
 
-def normalize(value: Any) -> Any:
-    """The value without what `LEFT_OUT` names."""
-    if isinstance(value, list):
-        return [normalize(item) for item in value if not _is_istio_extension(item)]
-    if not isinstance(value, dict):
+def normalize(value: Any, used: Counter[str] | None = None, parent: str = "") -> Any:
+    """Take what `ALLOWED` names out of istiod's value; ``used`` counts.
+
+    An object or a list that becomes empty by that is left out as well.
+    """
+    used = Counter() if used is None else used
+    if isinstance(value, dict):
+        pieces = [(key, item, key) for key, item in value.items()]
+    elif isinstance(value, list):
+        pieces = [(index, item, parent) for index, item in enumerate(value)]
+    else:
         return value
-    kept = {key: normalize(item) for key, item in value.items() if key not in _KEYS}
-    if "filter_metadata" in kept:
-        kept["filter_metadata"].pop("istio", None)
-        if not kept["filter_metadata"]:
-            del kept["filter_metadata"]
-    if kept.get("metadata") == {}:
-        del kept["metadata"]
-    if kept.get("filters") == [] and "filters" in value:
-        del kept["filters"]  # a cluster whose only filter was Istio's
-    return kept
+    kept = []
+    for key, item, inner in pieces:
+        if _allowed(parent, key, item, used):
+            continue
+        cleaned = normalize(item, used, inner)
+        if cleaned not in ({}, []) or item in ({}, []):
+            kept.append((key, cleaned))
+    return dict(kept) if isinstance(value, dict) else [item for _, item in kept]
 
 
-def _is_istio_extension(item: Any) -> bool:
-    return isinstance(item, dict) and str(item.get("name", "")).startswith("istio.")
+def _allowed(parent: str, key: str | int, value: Any, used: Counter[str]) -> bool:
+    for allowance in ALLOWED:
+        if allowance.applies(parent, key, value):
+            used[allowance.name] += 1
+            return True
+    return False
 
 
 def _diff(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:

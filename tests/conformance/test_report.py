@@ -1,15 +1,20 @@
-"""The recorded answers of istiod, replayed through the command and the real Envoy."""
+"""The table of counts, and what it does with a difference."""
 
 from __future__ import annotations
 
-import sys
+from copy import deepcopy
 
 import pytest
 
 from tests.conformance import __main__ as report
 from tests.conformance import compare
-from tests.conformance.cases import read_cases
+from tests.conformance.cases import read_cases, recorded
 from tests.conformance.compare import Comparison
+
+# What was recorded: contracts, documents and configurations.
+_RECORDED = {"behaviour": 255, "validation": 600, "structure": 66}
+# How many of them wait for kinds that are not supported yet: this may only fall.
+_WAITING = {"behaviour": 156, "validation": 243, "structure": 24}
 
 
 def told(*comparisons: Comparison) -> str:
@@ -19,35 +24,33 @@ def told(*comparisons: Comparison) -> str:
     return "\n".join(lines)
 
 
-def test_every_recorded_call_meets_what_it_meets_under_istiod() -> None:
-    """Verdict, listener, chain, route configuration, route and cluster come out as istiod's."""
-    contracts, calls = compare.behaviour()
-    sys.stdout.write(told(contracts, calls) + "\n")
-    assert (contracts.total, calls.total) == (99, 1197)
-    assert contracts.unexplained == calls.unexplained == [], told(contracts, calls)
+@pytest.mark.parametrize("name", _RECORDED)
+def test_no_recorded_case_is_missing(name: str) -> None:
+    """A file that lost cases, or a case that is no longer compared, would go unnoticed."""
+    compared, waiting = recorded(name)
+    assert len(compared) + len(waiting) == _RECORDED[name]
+    assert len(waiting) <= _WAITING[name]
 
 
-def test_every_recorded_document_is_judged_as_by_istiod() -> None:
-    """``validate --batch`` accepts, warns and refuses as the API server and istiod do."""
-    documents = compare.validation()
-    sys.stdout.write(told(documents) + "\n")
-    assert documents.total == 357
-    assert documents.unexplained == [], told(documents)
+def test_recorded_calls() -> None:
+    """So many calls were recorded."""
+    assert sum(len(case["calls"]) for case in read_cases("behaviour")) == 3012
 
 
 def test_a_difference_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The comparison sees a wrong verdict, and the report fails for it unless it is explained."""
-    behaviour, validation = read_cases("behaviour")[:2], read_cases("validation")[:2]
+    behaviour = list(deepcopy(recorded("behaviour")[0][:2]))
+    validation = list(deepcopy(recorded("validation")[0][:2]))
     behaviour[0]["calls"][0]["istiod"]["cluster"] = "outbound|1||changed"
     validation[1]["istiod"]["verdict"] = "changed"
-    recorded = {"behaviour": behaviour, "validation": validation, "structure": []}
-    monkeypatch.setattr(compare, "read_cases", recorded.__getitem__)
+    cases = {"behaviour": behaviour, "validation": validation, "structure": []}
+    monkeypatch.setattr(report, "recorded", lambda name: (cases[name], ("waiting",)))
     wrong = {f"{behaviour[0]['id']}/{behaviour[0]['calls'][0]['id']}", validation[1]["id"]}
-    contracts, calls = compare.behaviour()
+    contracts, calls = compare.behaviour(behaviour)
     assert set(contracts.differing) == {behaviour[0]["id"]}
-    assert {*calls.differing, *compare.validation().differing} == wrong
+    assert {*calls.differing, *compare.validation(validation).differing} == wrong
     assert report.main() == 1
     assert "reason: NOT EXPLAINED" in capsys.readouterr().out
     reasons = dict.fromkeys({*wrong, behaviour[0]["id"]}, "it was changed")
@@ -57,11 +60,9 @@ def test_a_difference_is_told(
     assert "reason: it was changed" in capsys.readouterr().out
 
 
-def test_a_refused_contract_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_contract_is_a_difference() -> None:
     """An error in place of an answer counts for the contract and for each of its calls."""
     case = read_cases("behaviour")[0]
-    broken = {**case, "yaml": "kind: 1"}
-    monkeypatch.setattr(compare, "read_cases", {"behaviour": [broken]}.__getitem__)
-    contracts, calls = compare.behaviour()
+    contracts, calls = compare.behaviour([{**case, "yaml": "kind: 1"}])
     assert (contracts.agreeing, calls.agreeing) == (0, 0)
     assert calls.total == len(case["calls"])
