@@ -14,6 +14,7 @@ __all__ = [
     "join_host_port",
     "labels_match",
     "parse_prefix",
+    "qualified_host",
     "subset_of",
 ]
 
@@ -61,6 +62,13 @@ def parse_prefix(text: str) -> IPv4Interface | IPv6Interface | None:
         return ip_interface(text)
     except ValueError:
         return None
+
+
+def qualified_host(host: str, namespace: str) -> str:
+    """A host of a rule or route in full; a name without dot is a Kubernetes Service's."""
+    if "." in host or host == "*" or is_ip(host):
+        return host
+    return f"{host}.{namespace}.svc.cluster.local"
 
 
 def join_host_port(host: str, port: int) -> str:

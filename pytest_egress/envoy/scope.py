@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import (
@@ -18,9 +20,13 @@ from pytest_egress.envoy.names import labels_match
 from pytest_egress.envoy.protocols import parse_protocol
 from pytest_egress.envoy.services import Service, ServicePort
 
+if TYPE_CHECKING:
+    from pytest_egress.envoy.destination_rules import MergedRule
+
 __all__ = ["EgressScope", "Scope", "build_scope", "select_sidecar", "visible_services"]
 
 _EVERYTHING = EgressListener(hosts=("*/*",))
+_NO_RULES: Mapping[str, MergedRule] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,13 @@ class Scope:
         egress: the egress listeners, in order; one with ``*/*`` where no Sidecar says otherwise.
         services: one service per host, with merged ports: what clusters are made for.
         policy: what happens to undeclared traffic.
+        rules: the DestinationRule of each host in ``services`` that has one.
     """
 
     egress: tuple[EgressScope, ...]
     services: tuple[Service, ...]
     policy: OutboundTrafficPolicy
+    rules: Mapping[str, MergedRule] = field(default_factory=lambda: _NO_RULES)
 
     def egress_for_route(self, port: int, bind: str) -> EgressScope | None:
         """The egress listener that a route configuration belongs to.
@@ -74,7 +82,13 @@ def build_scope(contract: Contract, workload: Workload, services: Sequence[Servi
         EgressScope(listener, _imported(listener, services, workload.namespace, contract.mesh))
         for listener in listeners
     )
-    return Scope(egress, _one_per_host(egress), _policy(sidecar, contract.mesh))
+    visible = _one_per_host(egress)
+    rules = _NO_RULES
+    if contract.destination_rules:
+        from pytest_egress.envoy.destination_rules import select_rules
+
+        rules = select_rules(contract, workload, visible)
+    return Scope(egress, visible, _policy(sidecar, contract.mesh), rules)
 
 
 def select_sidecar(contract: Contract, workload: Workload) -> Sidecar | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.destination_rule.resource import DestinationRule, Subset, TrafficPolicy
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import (
     EgressListener,
@@ -21,7 +22,19 @@ from pytest_egress.contract.resources import (
 )
 from pytest_egress.envoy import Program, compile_contract
 
-__all__ = ["by_name", "chains", "compiled", "entry", "mesh", "names", "port", "sidecar", "socket"]
+__all__ = [
+    "by_name",
+    "chains",
+    "compiled",
+    "contract_of",
+    "entry",
+    "mesh",
+    "names",
+    "port",
+    "rule",
+    "sidecar",
+    "socket",
+]
 
 _METADATA = ("namespace", "labels", "annotations", "creation_timestamp")
 
@@ -67,6 +80,29 @@ def sidecar(*egress: str, **fields: Any) -> Sidecar:
     return Sidecar(Metadata(name, **metadata), locate=_nowhere, egress=tuple(listeners), **fields)
 
 
+def rule(host: str, **fields: Any) -> DestinationRule:
+    """A DestinationRule, named ``rule`` unless told.
+
+    Fields that are none of its own are of its traffic policy; ``subsets`` may be names alone.
+    """
+    metadata = {key: fields.pop(key) for key in _METADATA if key in fields}
+    name = fields.pop("name", "rule")
+    subsets = tuple(
+        it if isinstance(it, Subset) else Subset(it, {"version": it})
+        for it in fields.pop("subsets", ())
+    )
+    own = {
+        key: fields.pop(key)
+        for key in ("export_to", "workload_selector", "traffic_policy")
+        if key in fields
+    }
+    if fields:
+        own["traffic_policy"] = TrafficPolicy(**fields)
+    return DestinationRule(
+        Metadata(name, **metadata), locate=_nowhere, host=host, subsets=subsets, **own
+    )
+
+
 def mesh(mode: PolicyMode = "REGISTRY_ONLY", **fields: Any) -> MeshConfig:
     """A MeshConfig with that outbound mode."""
     return MeshConfig(OutboundTrafficPolicy(mode), **fields)
@@ -78,11 +114,16 @@ def compiled(
     **workload: Any,
 ) -> Program:
     """The program of these resources; keywords are those of `Workload`."""
+    return compile_contract(contract_of(*resources, mesh=mesh), Workload(**workload))
+
+
+def contract_of(*resources: Resource, mesh: MeshConfig | None = None) -> Contract:
+    """The contract of these resources."""
 
     def of(kind: str) -> tuple[Any, ...]:
         return tuple(it for it in resources if type(it).__name__ == kind)
 
-    contract = Contract(
+    return Contract(
         service_entries=of("ServiceEntry"),
         workload_entries=of("WorkloadEntry"),
         sidecars=of("Sidecar"),
@@ -91,7 +132,6 @@ def compiled(
         gateways=of("Gateway"),
         mesh=mesh or MeshConfig(),
     )
-    return compile_contract(contract, Workload(**workload))
 
 
 def by_name(resources: tuple[dict[str, Any], ...], name: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What a DestinationRule asks of clusters, endpoints, routes and TCP proxies."""

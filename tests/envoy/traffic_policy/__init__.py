@@ -1,0 +1,1 @@
+"""Policies as they reach clusters, endpoints, routes and TCP proxies."""
