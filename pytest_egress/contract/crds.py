@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from pytest_egress.contract.schema import Any_, Bool, Int, List, Map, Obj, Shape, Text
+from pytest_egress.contract.schema import Any_, Bool, Int, List, Map, Obj, Shape, Span, Text
 
-__all__ = ["METADATA", "SERVICE_ENTRY", "SIDECAR", "WORKLOAD_ENTRY"]
+__all__ = [
+    "CONNECTION_POOL",
+    "DURATION",
+    "INT32",
+    "METADATA",
+    "SERVER_TLS",
+    "SERVICE_ENTRY",
+    "SIDECAR",
+    "TEXTS",
+    "UINT32",
+    "WORKLOAD_ENTRY",
+    "resource",
+]
 
-_TEXTS = List(Text())
-_INT32 = Int(-(1 << 31), (1 << 31) - 1)
-_UINT32 = Int()
+TEXTS = List(Text())
+INT32 = Int(-(1 << 31), (1 << 31) - 1)
+UINT32 = Int()
 _SELECTOR = Obj({"labels": Map(Text(longest=63), most=256)})
 _INT_OR_TEXT = Any_()
 
@@ -71,7 +83,8 @@ _STATUS = Obj(
 )
 
 
-def _resource(spec: Shape, *, required: tuple[str, ...] = ()) -> Obj:
+def resource(spec: Shape, *, required: tuple[str, ...] = ()) -> Obj:
+    """The shape of a whole object, from that of its spec."""
     fields: dict[str, Shape] = {
         "apiVersion": Text(),
         "kind": Text(),
@@ -83,17 +96,17 @@ def _resource(spec: Shape, *, required: tuple[str, ...] = ()) -> Obj:
 
 _ENDPOINT_FIELDS: dict[str, Shape] = {
     "address": Text(longest=256),
-    "ports": Map(_UINT32, most=128),
+    "ports": Map(UINT32, most=128),
     "labels": Map(Text(), most=256),
     "network": Text(longest=2048),
     "locality": Text(longest=2048),
-    "weight": _UINT32,
+    "weight": UINT32,
     "serviceAccount": Text(longest=253),
 }
 
-WORKLOAD_ENTRY = _resource(Obj(_ENDPOINT_FIELDS), required=("spec",))
+WORKLOAD_ENTRY = resource(Obj(_ENDPOINT_FIELDS), required=("spec",))
 
-SERVICE_ENTRY = _resource(
+SERVICE_ENTRY = resource(
     Obj(
         {
             "hosts": List(Text(), least=1, most=256),
@@ -101,10 +114,10 @@ SERVICE_ENTRY = _resource(
             "ports": List(
                 Obj(
                     {
-                        "number": _UINT32,
+                        "number": UINT32,
                         "name": Text(longest=256),
                         "protocol": Text(longest=256),
-                        "targetPort": _UINT32,
+                        "targetPort": UINT32,
                     },
                     required=("number", "name"),
                 ),
@@ -113,8 +126,8 @@ SERVICE_ENTRY = _resource(
             "location": Text(choices=("MESH_EXTERNAL", "MESH_INTERNAL")),
             "resolution": Text(choices=("NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS")),
             "endpoints": List(Obj(_ENDPOINT_FIELDS), most=4096),
-            "exportTo": _TEXTS,
-            "subjectAltNames": _TEXTS,
+            "exportTo": TEXTS,
+            "subjectAltNames": TEXTS,
             "workloadSelector": _SELECTOR,
         },
         required=("hosts",),
@@ -128,41 +141,42 @@ SERVICE_ENTRY = _resource(
     required=("spec",),
 )
 
-_KEEPALIVE = Obj({"interval": Text(), "timeout": Text()})
-_CONNECTION_POOL = Obj(
+#: A duration with both rules: the CRD's (1ms at least) and istiod's (whole milliseconds).
+DURATION = Span(positive=True, whole=True)
+CONNECTION_POOL = Obj(
     {
         "http": Obj(
             {
                 "h2UpgradePolicy": Text(choices=("DEFAULT", "DO_NOT_UPGRADE", "UPGRADE")),
-                "http1MaxPendingRequests": _INT32,
-                "http2KeepAlive": _KEEPALIVE,
-                "http2MaxRequests": _INT32,
-                "idleTimeout": Text(),
-                "maxConcurrentStreams": _INT32,
-                "maxRequestsPerConnection": _INT32,
-                "maxRetries": _INT32,
+                "http1MaxPendingRequests": INT32,
+                "http2KeepAlive": Obj({"interval": DURATION, "timeout": DURATION}),
+                "http2MaxRequests": INT32,
+                "idleTimeout": DURATION,
+                "maxConcurrentStreams": INT32,
+                "maxRequestsPerConnection": INT32,
+                "maxRetries": INT32,
                 "useClientProtocol": Bool(),
             }
         ),
         "tcp": Obj(
             {
-                "connectTimeout": Text(),
-                "idleTimeout": Text(),
-                "maxConnectionDuration": Text(),
-                "maxConnections": _INT32,
-                "tcpKeepalive": Obj({"interval": Text(), "probes": _UINT32, "time": Text()}),
+                "connectTimeout": DURATION,
+                "idleTimeout": Span(whole=True, off=True),
+                "maxConnectionDuration": DURATION,
+                "maxConnections": INT32,
+                "tcpKeepalive": Obj({"interval": DURATION, "probes": UINT32, "time": DURATION}),
             }
         ),
     }
 )
 _TLS_VERSION = Text(choices=("TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"))
 _CERTIFICATE = Obj(dict.fromkeys(("caCertificates", "privateKey", "serverCertificate"), Text()))
-_SERVER_TLS = Obj(
+SERVER_TLS = Obj(
     {
         "caCertCredentialName": Text(),
         "caCertificates": Text(),
         "caCrl": Text(),
-        "cipherSuites": _TEXTS,
+        "cipherSuites": TEXTS,
         "credentialName": Text(),
         "credentialNames": List(Text(), least=1, most=2),
         "httpsRedirect": Bool(),
@@ -181,23 +195,24 @@ _SERVER_TLS = Obj(
         ),
         "privateKey": Text(),
         "serverCertificate": Text(),
-        "subjectAltNames": _TEXTS,
+        "subjectAltNames": TEXTS,
         "tlsCertificates": List(_CERTIFICATE, least=1, most=2),
-        "verifyCertificateHash": _TEXTS,
-        "verifyCertificateSpki": _TEXTS,
-    }
+        "verifyCertificateHash": TEXTS,
+        "verifyCertificateSpki": TEXTS,
+    },
+    alternatives=(("tlsCertificates", "credentialNames"), ("credentialName", "credentialNames")),
 )
-_SIDECAR_PORT = Obj({"number": _UINT32, "name": Text(), "protocol": Text(), "targetPort": _UINT32})
+_SIDECAR_PORT = Obj({"number": UINT32, "name": Text(), "protocol": Text(), "targetPort": UINT32})
 _CAPTURE_MODE = Text(choices=("DEFAULT", "IPTABLES", "NONE"))
 
-SIDECAR = _resource(
+SIDECAR = resource(
     Obj(
         {
             "workloadSelector": _SELECTOR,
             "egress": List(
                 Obj(
                     {
-                        "hosts": _TEXTS,
+                        "hosts": TEXTS,
                         "port": _SIDECAR_PORT,
                         "bind": Text(),
                         "captureMode": _CAPTURE_MODE,
@@ -212,8 +227,8 @@ SIDECAR = _resource(
                         "bind": Text(),
                         "captureMode": _CAPTURE_MODE,
                         "defaultEndpoint": Text(),
-                        "tls": _SERVER_TLS,
-                        "connectionPool": _CONNECTION_POOL,
+                        "tls": SERVER_TLS,
+                        "connectionPool": CONNECTION_POOL,
                     },
                     required=("port",),
                 )
@@ -222,12 +237,12 @@ SIDECAR = _resource(
                 {
                     "mode": Text(choices=("REGISTRY_ONLY", "ALLOW_ANY")),
                     "egressProxy": Obj(
-                        {"host": Text(), "port": Obj({"number": _UINT32}), "subset": Text()},
+                        {"host": Text(), "port": Obj({"number": UINT32}), "subset": Text()},
                         required=("host",),
                     ),
                 }
             ),
-            "inboundConnectionPool": _CONNECTION_POOL,
+            "inboundConnectionPool": CONNECTION_POOL,
         }
     )
 )

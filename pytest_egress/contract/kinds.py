@@ -1,12 +1,14 @@
 """Which kinds of objects there are, and what becomes of each.
 
-A kind with an entry in ``SUPPORTED`` is decoded; the next one to come is added there.
+A kind with an entry in ``_SUPPORTED`` or ``_LATE`` is decoded; the next one to come is added there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +26,7 @@ from pytest_egress.contract.service_entry import check_service_entry
 from pytest_egress.contract.sidecar import check_sidecar
 from pytest_egress.contract.suggest import did_you_mean, nearest
 
-__all__ = ["GROUP", "SUPPORTED", "VERSIONS", "Kind", "classify"]
+__all__ = ["GROUP", "VERSIONS", "Kind", "classify"]
 
 GROUP = "networking.istio.io"
 VERSIONS = ("v1", "v1beta1", "v1alpha3")
@@ -39,7 +41,7 @@ class Kind:
     build: Callable[..., Resource]
 
 
-SUPPORTED: Mapping[str, Kind] = MappingProxyType(
+_SUPPORTED: Mapping[str, Kind] = MappingProxyType(
     {
         "ServiceEntry": Kind(SERVICE_ENTRY, check_service_entry, build_service_entry),
         "WorkloadEntry": Kind(
@@ -50,10 +52,17 @@ SUPPORTED: Mapping[str, Kind] = MappingProxyType(
         "Sidecar": Kind(SIDECAR, check_sidecar, build_sidecar),
     }
 )
+# Their many types and rules are imported when the first such object is met.
+_LATE: Mapping[str, str] = MappingProxyType(
+    {
+        "DestinationRule": "pytest_egress.contract.destination_rule.kind",
+        "Gateway": "pytest_egress.contract.gateway.kind",
+    }
+)
 # These change what a pod may reach: reading past them would make a wrong verdict.
-_UNSUPPORTED = ("VirtualService", "DestinationRule", "Gateway", "EnvoyFilter", "ProxyConfig")
+_UNSUPPORTED = ("VirtualService", "EnvoyFilter", "ProxyConfig")
 _HARMLESS = ("WorkloadGroup",)
-_KNOWN = (*SUPPORTED, *_UNSUPPORTED, *_HARMLESS)
+_KNOWN = (*_SUPPORTED, *_LATE, *_UNSUPPORTED, *_HARMLESS)
 _ONLY_ISTIO = frozenset(_KNOWN) - {"Gateway", "Sidecar", "ProxyConfig"}
 _CORE_GROUPS = frozenset({"apps", "batch", "autoscaling", "policy", ""})
 
@@ -112,4 +121,13 @@ def _istio_kind(kind: str, version: str, report: Report) -> Kind | str | None:
         )
         report.error("unsupported-kind", message, ("kind",))
         return None
-    return SUPPORTED.get(kind, kind)
+    if kind in _LATE:
+        return _late(kind)
+    return _SUPPORTED.get(kind, kind)
+
+
+@cache
+def _late(kind: str) -> Kind:
+    found = import_module(_LATE[kind]).KIND
+    assert isinstance(found, Kind)
+    return found

@@ -11,10 +11,24 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from pytest_egress.contract.duration import MILLISECOND, parse_duration
 from pytest_egress.contract.report import Path, Report
 from pytest_egress.contract.suggest import did_you_mean
 
-__all__ = ["WRONG", "Any_", "Bool", "Int", "List", "Map", "Obj", "Shape", "Text", "check"]
+__all__ = [
+    "WRONG",
+    "Any_",
+    "Bool",
+    "Int",
+    "List",
+    "Map",
+    "Number",
+    "Obj",
+    "Shape",
+    "Span",
+    "Text",
+    "check",
+]
 
 UINT32 = (1 << 32) - 1
 _MOST_UNKNOWN = 20  # one by one; a mapping with more is something else altogether
@@ -52,6 +66,29 @@ class Int:
 
     lowest: int = 0
     highest: int = UINT32
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number in a range, fractions included."""
+
+    lowest: float
+    highest: float
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A duration (``1m30s``); checked, it is nanoseconds.
+
+    ``positive`` asks for 1ms at least (a CEL rule), ``whole`` for whole milliseconds too
+    (istiod); ``off`` lets anything shorter than 1ms pass, which switches a timeout off.
+    """
+
+    positive: bool = False
+    whole: bool = False
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +118,19 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Obj:
-    """Known fields; ``open`` lets unknown ones pass, ``hints`` explains some of them."""
+    """Known fields; ``open`` lets unknown ones pass, ``hints`` explains some of them.
+
+    Each group of ``alternatives`` are fields that exclude one another.
+    """
 
     fields: Mapping[str, Shape] = field(default_factory=lambda: _NO_FIELDS)
     required: tuple[str, ...] = ()
     open: bool = False
     hints: Mapping[str, str] = field(default_factory=lambda: _NO_HINTS)
+    alternatives: tuple[tuple[str, ...], ...] = ()
 
 
-Shape = Any_ | Bool | Int | Text | List | Map | Obj
+Shape = Any_ | Bool | Int | Number | Span | Text | List | Map | Obj
 
 
 def check(value: Any, shape: Shape, path: Path, report: Report) -> Any:
@@ -124,6 +165,10 @@ def check(value: Any, shape: Shape, path: Path, report: Report) -> Any:
             return WRONG
         checked = {k: check(v, shape.value, (*path, k), report) for k, v in value.items()}
         return {k: v for k, v in checked.items() if v is not WRONG}
+    if isinstance(shape, Number):
+        return _number(value, shape, path, report)
+    if isinstance(shape, Span):
+        return _span(value, shape, path, report)
     if isinstance(shape, Bool) and not isinstance(value, bool):
         if value is None and shape.nullable:
             return value
@@ -153,6 +198,11 @@ def _object(value: Any, shape: Obj, path: Path, report: Report) -> Any:
     for name in shape.required:
         if name not in value:
             _missing_field(name, value, shape, path, report)
+    for group in shape.alternatives:
+        given = [name for name in group if name in value]
+        if len(given) > 1:
+            message = f"{' and '.join(given)} exclude one another in {_field_name(path)}: keep one"
+            report.error("schema/alternatives", message, (*path, given[-1]), key=True)
     return checked
 
 
@@ -170,6 +220,8 @@ def _list(value: Any, shape: List, path: Path, report: Report) -> Any:
 
 
 def _integer(value: Any, shape: Int, path: Path, report: Report) -> Any:
+    if value is None and shape.nullable:
+        return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -179,6 +231,36 @@ def _integer(value: Any, shape: Int, path: Path, report: Report) -> Any:
         report.error("schema/range", message, path)
         return WRONG
     return value
+
+
+def _number(value: Any, shape: Number, path: Path, report: Report) -> Any:
+    if value is None and shape.nullable:
+        return value
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return _wrong_type(value, "a number", path, report)
+    if not shape.lowest <= value <= shape.highest:
+        message = f"{value} is out of range: {shape.lowest:g} to {shape.highest:g} is allowed"
+        report.error("schema/range", message, path)
+        return WRONG
+    return value
+
+
+def _span(value: Any, shape: Span, path: Path, report: Report) -> Any:
+    if not isinstance(value, str):
+        return _wrong_type(value, "a duration (a text such as 30s)", path, report)
+    found = parse_duration(value)
+    if found is None:
+        message = f'"{value}" is not a duration: write it as 30s, 1m or 250ms'
+    elif shape.off and abs(found) < MILLISECOND:
+        return found
+    elif (shape.positive or shape.whole) and found < MILLISECOND:
+        message = f'"{value}" is too short: at least 1ms is needed'
+    elif shape.whole and found % MILLISECOND:
+        message = f'"{value}" is finer than a millisecond: give whole milliseconds'
+    else:
+        return found
+    report.error("schema/duration", message, path)
+    return WRONG
 
 
 def _wrong_type(value: Any, expected: str, path: Path, report: Report) -> Any:

@@ -51,7 +51,7 @@ def check_service_entry(
         _check_dynamic(spec, metadata, report)
     _check_many_hosts(spec, raw, resolution, report)
     if "exportTo" in spec:
-        check_export_to(spec["exportTo"], metadata.namespace, report)
+        check_export_to(spec["exportTo"], metadata.namespace, _KIND, report)
 
 
 _KIND = "service-entry"

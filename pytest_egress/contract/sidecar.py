@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_egress.contract.connection_pool import check_connection_pool
 from pytest_egress.contract.report import Path, Report
 from pytest_egress.contract.resources import Metadata
 from pytest_egress.contract.schema import WRONG
 from pytest_egress.contract.selector import check_selector
-from pytest_egress.contract.sidecar_inbound import check_connection_pool, check_ingress
+from pytest_egress.contract.sidecar_inbound import check_ingress
 from pytest_egress.contract.syntax import (
     fqdn_flaw,
     host_flaw,

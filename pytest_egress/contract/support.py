@@ -26,6 +26,8 @@ def unsupported(contract: Contract) -> list[Problem]:
         *(p for entry in contract.service_entries for p in _service_entry(entry, contract)),
         *(p for workload in contract.workload_entries for p in _workload(workload)),
         *(p for sidecar in contract.sidecars for p in _sidecar(sidecar)),
+        *(_not_yet(rule) for rule in contract.destination_rules),
+        *(_not_yet(gateway) for gateway in contract.gateways),
     ]
 
 
@@ -67,6 +69,14 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Problem]:
         if listener.bind.startswith(_UNIX):
             path: Path = ("spec", "egress", i, "bind")
             yield _problem(sidecar, path, f'bind "{listener.bind}" is {_SOCKET}')
+
+
+def _not_yet(resource: Resource) -> Problem:
+    message = (
+        f"{type(resource).__name__} is not supported yet, and it can change what a pod may reach: "
+        "leave it out of the contract"
+    )
+    return Problem("error", message, resource.at("kind"), "unsupported-kind")
 
 
 def _problem(resource: Resource, path: Path, reason: str, severity: Severity = "error") -> Problem:

@@ -1,0 +1,1 @@
+"""DestinationRules: read, validated, warned about."""

@@ -1,0 +1,1 @@
+"""Gateways: read, validated, warned about."""
