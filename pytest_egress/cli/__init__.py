@@ -95,7 +95,22 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="say what istiod would refuse",
         description="Check Istio YAML as the API server and istiod do, all problems at once.",
     )
-    validate.add_argument("files", nargs="*", metavar="FILE")
+    validate.add_argument(
+        "files",
+        nargs="*",
+        metavar="PATH",
+        help="file, directory or glob of Istio YAML; - for standard input, such as the output of "
+        "helm template or kustomize build",
+    )
+    validate.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="text",
+        help="text for people (default), one JSON object, or annotations of GitHub Actions",
+    )
+    validate.add_argument(
+        "--strict", action="store_true", help="end with 1 for warnings and lint as well"
+    )
     validate.add_argument(
         "--batch",
         metavar="FILE",
@@ -123,9 +138,11 @@ def _run_validate(options: argparse.Namespace) -> int:
     from pytest_egress.cli.validate import validate_batch, validate_files
 
     if options.batch:
-        if options.files:
-            raise ProbeError("--batch brings its own documents: give no FILE")
+        if options.files or options.strict or options.format != "text":
+            raise ProbeError(
+                "--batch brings its own documents and answers: give no PATH, --format or --strict"
+            )
         return validate_batch(options.batch)
     if not options.files:
-        raise ProbeError("give at least one FILE, or --batch")
-    return validate_files(options.files)
+        raise ProbeError("give at least one PATH, - for standard input, or --batch")
+    return validate_files(options.files, form=options.format, strict=options.strict)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_egress.errors import ProbeError
 
-__all__ = ["answer", "field", "read_lines", "refuse"]
+__all__ = ["answer", "field", "read_lines", "refuse", "unforeseen"]
 
 _T = TypeVar("_T")
 _KINDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
@@ -66,6 +67,12 @@ def read_lines(source: str) -> Iterator[dict[str, Any] | ProbeError]:
 def answer(value: dict[str, Any]) -> None:
     """Print one answer as a line."""
     print(json.dumps(value, separators=(",", ":")), flush=True)
+
+
+def unforeseen(error: Exception) -> list[str]:
+    """The answer to a line on which this program itself failed; standard error tells more."""
+    traceback.print_exception(error, file=sys.stderr)
+    return [f"this is a fault of pytest-egress, please report it: {type(error).__name__}: {error}"]
 
 
 def refuse(errors: list[ProbeError]) -> None:

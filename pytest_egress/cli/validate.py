@@ -1,45 +1,50 @@
-"""``pytest-egress validate``: what istiod would refuse, for people and as JSON lines."""
+"""``pytest-egress validate``: what istiod would refuse, for people, programs and CI."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-from pytest_egress.cli.lines import answer, field, read_lines, refuse
-from pytest_egress.contract import check, load, verdict
-from pytest_egress.errors import ContractError, ProbeError
+from pytest_egress.cli.formats import FORMATS, summary
+from pytest_egress.cli.lines import answer, field, read_lines, refuse, unforeseen
+from pytest_egress.contract import check, verdict
+from pytest_egress.contract.survey import survey
+from pytest_egress.errors import ProbeError
 
 __all__ = ["validate_batch", "validate_files"]
 
 
-def validate_files(paths: list[str]) -> int:
-    """Print every problem of every file.
+def validate_files(paths: list[str], *, form: str = "text", strict: bool = False) -> int:
+    """Tell every problem of every file; ``-`` is standard input.
 
     Returns:
-        0, 1 when Istio would refuse one of them, 2 when one of them cannot be read.
+        0 when Istio would take all of them, 1 when not (with ``strict`` a warning suffices), 2
+        when one of them cannot be read.
     """
-    try:
-        contract = load(paths)
-    except ContractError as error:
-        print(error)
-        return 2 if any(it.rule.startswith("file/") for it in error.problems) else 1
-    for problem in contract.warnings:
-        print(problem)
-    entries, files = len(contract.service_entries), len(contract.files)
-    print(
-        f"{entries} {'ServiceEntry' if entries == 1 else 'ServiceEntries'} "
-        f"in {files} file{'s' if files != 1 else ''} accepted",
-        file=sys.stderr,
-    )
-    return 0
+    stdin = sys.stdin.buffer.read() if "-" in paths else None
+    found = survey(paths, stdin=stdin)
+    for line in FORMATS[form](found):
+        print(line)
+    sys.stdout.flush()
+    if form != "json":
+        print(summary(found), file=sys.stderr)
+    if any(problem.rule.startswith("file/") for problem in found.problems):
+        return 2
+    refused = any(problem.severity == "error" for problem in found.problems)
+    return 1 if refused or (strict and found.problems) else 0
 
 
 def validate_batch(source: str) -> int:
-    """Answer each document ``{"id", "yaml"}`` with its verdict and problems; return 0.
+    """Answer each document ``{"id", "yaml"}`` with its verdict and problems.
+
+    Returns:
+        0, or 3 when this program failed on a line.
 
     Raises:
         ProbeError: at the end, for lines that are no JSON objects.
     """
     broken = []
+    failed = False
     for case in read_lines(source):
         if isinstance(case, ProbeError):
             broken.append(case)
@@ -47,21 +52,28 @@ def validate_batch(source: str) -> int:
             continue
         identity = case.get("id")
         try:
-            text = field(case, "yaml", str)
+            answer({"id": identity, **_checked(field(case, "yaml", str), f"<{identity}>")})
         except ProbeError as error:
             answer({"id": identity, "error": [str(error)]})
-            continue
-        problems = check(text, file=f"<{identity}>")
-        told = [
-            {
-                "severity": problem.severity,
-                "message": problem.message,
-                "line": problem.position.line,
-                "column": problem.position.column,
-                "rule": problem.rule,
-            }
-            for problem in problems
-        ]
-        answer({"id": identity, "verdict": verdict(problems), "problems": told})
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001  the other lines want their answers
+            failed = True
+            answer({"id": identity, "error": unforeseen(error)})
     refuse(broken)
-    return 0
+    return 3 if failed else 0
+
+
+def _checked(text: str, file: str) -> dict[str, Any]:
+    problems = check(text, file=file)
+    told = [
+        {
+            "severity": problem.severity,
+            "message": problem.message,
+            "line": problem.position.line,
+            "column": problem.position.column,
+            "rule": problem.rule,
+        }
+        for problem in problems
+    ]
+    return {"verdict": verdict(problems), "problems": told}

@@ -3,35 +3,86 @@
 from __future__ import annotations
 
 import os
+import re
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from pytest_egress.contract.files import StrPath, expand, read_text
 from pytest_egress.contract.kinds import Kind, classify
 from pytest_egress.contract.lint import lint_across, lint_entry
 from pytest_egress.contract.metadata import read_metadata
-from pytest_egress.contract.position import Problem
-from pytest_egress.contract.reader import Document, read_documents
+from pytest_egress.contract.position import Position, Problem
+from pytest_egress.contract.reader import Document, decode, read_documents
 from pytest_egress.contract.report import Locator, Path, Report
 from pytest_egress.contract.resources import Metadata, Resource, ServiceEntry
 from pytest_egress.contract.schema import check
 from pytest_egress.contract.source import Source
 from pytest_egress.contract.suggest import nearest
 
-__all__ = ["Collector"]
+__all__ = ["STDIN", "Collector", "Subject"]
 
+STDIN = "<stdin>"
 _KUSTOMIZATION = frozenset({"kustomization.yaml", "kustomization.yml"})
+_TEMPLATE = "yaml/template"
+_RENDERED_FROM = re.compile(r"^# Source: (\S.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One object as its text names it, and the characters ``begin`` to ``end`` that it takes up.
+
+    ``template`` is the file that ``helm template`` says it has rendered it from.
+    """
+
+    begin: int
+    end: int
+    kind: str
+    namespace: str
+    name: str
+    template: str
+
+    def __str__(self) -> str:
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {name}" + (f" of {self.template}" if self.template else "")
 
 
 class Collector:
-    """Takes sources one after the other; ``finish`` when all are there."""
+    """Takes sources one after the other; ``finish`` when all are there.
+
+    Attributes:
+        resources: the typed resources without errors.
+        kinds: how many objects of each kind were checked, those with errors included.
+        other_kinds: how many of each other kind were left alone.
+        files: what was read, in order.
+    """
 
     def __init__(self) -> None:
         self.resources: list[Resource] = []
+        self.kinds: Counter[str] = Counter()
         self.other_kinds: Counter[str] = Counter()
         self.files: list[str] = []
+        self._sources: dict[str, tuple[Source, list[Subject]]] = {}
         self._problems: list[Problem] = []
         self._identities: dict[tuple[str, str, str], Locator] = {}
         self._order: dict[str, int] = {}
+
+    def read(self, paths: StrPath | Iterable[StrPath], *, stdin: bytes | None = None) -> None:
+        """Read files, directories and globs; ``-`` is ``stdin`` where that is given."""
+        unmatched: list[Problem] = []
+        for file in expand(paths, unmatched):
+            if file == "-" and stdin is not None:
+                name, text = STDIN, _decode_stream(stdin)
+            else:
+                name, text = file, read_text(file)
+            if isinstance(text, Problem):
+                self.fail(text)
+            else:
+                self.add(Source(name, text))
+        for problem in unmatched:
+            self.fail(problem)
 
     def fail(self, problem: Problem) -> None:
         """Take a file that could not be read."""
@@ -41,11 +92,14 @@ class Collector:
     def add(self, source: Source) -> None:
         """Read every document of a source."""
         self.files.append(source.file)
+        self._sources[source.file] = (source, [])
         self._order.setdefault(source.file, len(self._order))
+        before = len(self._problems)
         for document in read_documents(source, self._problems):
             if not document.is_empty():
                 self._unpack(document, ())
             document.release()
+        self._problems[before:] = _one_template(self._problems[before:])
 
     def finish(self) -> list[Problem]:
         """All problems, by file in the order of reading, then by position."""
@@ -57,6 +111,15 @@ class Collector:
             return self._order[position.file], position.line, position.column
 
         return sorted(self._problems, key=place)
+
+    def subject(self, position: Position) -> Subject | None:
+        """The object that a position is in; None outside of all."""
+        if position.file not in self._sources:
+            return None
+        source, subjects = self._sources[position.file]
+        index = source.index(position)
+        nth = bisect_right(subjects, index, key=lambda subject: subject.begin) - 1
+        return subjects[nth] if nth >= 0 and index < subjects[nth].end else None
 
     def _unpack(self, document: Document, base: Path) -> None:
         value = document.value
@@ -74,7 +137,7 @@ class Collector:
             report.error("document/items", "items must be a list of objects", ("items",))
             self._problems.extend(report.problems)
             return
-        self._object(value, Report(document, base, value))
+        self._object(value, base, Report(document, base, value))
 
     @staticmethod
     def _inherit(value: dict[str, Any], kind: str, items: list[Any]) -> None:
@@ -85,7 +148,7 @@ class Collector:
                     item.setdefault("kind", kind.removesuffix("List"))
                     item.setdefault("apiVersion", value.get("apiVersion"))
 
-    def _object(self, value: Any, report: Report) -> None:
+    def _object(self, value: Any, base: Path, report: Report) -> None:
         file = report.document.source.file
         bare = isinstance(value, dict) and "kind" not in value
         if bare and os.path.basename(file) in _KUSTOMIZATION:  # noqa: PTH119 - a name, not a path
@@ -94,7 +157,11 @@ class Collector:
         kind = classify(value, report)
         if isinstance(kind, str):
             self.other_kinds[kind] += 1
-        elif kind is not None:
+            return
+        if isinstance(value, dict) and isinstance(value.get("kind"), str):
+            self.kinds[value["kind"]] += 1
+            self._sources[file][1].append(_subject(value, base, report.document))
+        if kind is not None:
             resource = self._decode(kind, value, report)
             if resource is not None:
                 self.resources.append(resource)
@@ -121,3 +188,31 @@ class Collector:
             place = first(("metadata", "name"))
             message = f"{kind} {namespace}/{name} is defined at {place} already: rename one of them"
             report.error("document/duplicate", message, ("metadata", "name"))
+
+
+def _subject(value: dict[str, Any], base: Path, document: Document) -> Subject:
+    metadata = value.get("metadata")
+    names = metadata if isinstance(metadata, dict) else {}
+    begin, end = document.span(base)
+    template = _RENDERED_FROM.search(document.preamble())
+    return Subject(
+        begin,
+        end,
+        value["kind"],
+        str(names.get("namespace") or ""),
+        str(names.get("name") or ""),
+        template[1] if template else "",
+    )
+
+
+def _one_template(problems: list[Problem]) -> list[Problem]:
+    """That a file is a template is said once."""
+    template = next((problem for problem in problems if problem.rule == _TEMPLATE), None)
+    return [p for p in problems if p is template or p.rule != _TEMPLATE]
+
+
+def _decode_stream(data: bytes) -> str | Problem:
+    if data.strip():
+        return decode(data, STDIN)
+    message = "nothing came on standard input: did the command in front of the pipe fail?"
+    return Problem("error", message, Position(STDIN), "file/empty")

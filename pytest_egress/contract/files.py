@@ -16,6 +16,7 @@ __all__ = ["StrPath", "expand", "read_text"]
 StrPath = str | os.PathLike[str]
 
 _SUFFIXES = (".yaml", ".yml")
+_OF_A_CHART = ("Chart.", "values")  # beside Chart.yaml: never an object of Kubernetes
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -29,8 +30,8 @@ def expand(paths: StrPath | Iterable[StrPath], problems: list[Problem]) -> list[
     """The files that paths stand for, each once, in the order given.
 
     A directory stands for every ``*.yaml`` and ``*.yml`` in and below it (hidden directories
-    left out), a glob (``**`` included) for what it matches; both sorted. A path that stands for
-    nothing is appended to ``problems``.
+    and a Helm chart's own settings left out), a glob (``**`` included) for what it matches; both
+    sorted. A path that stands for nothing is appended to ``problems``.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     files: dict[str, str] = {}
@@ -91,7 +92,10 @@ def _walk(directory: str, problems: list[Problem]) -> Iterator[str]:
 
     for folder, folders, names in os.walk(directory, onerror=refused):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(folder, n) for n in names if n.endswith(_SUFFIXES))  # noqa: PTH118
+        chart = "Chart.yaml" in names
+        for name in names:
+            if name.endswith(_SUFFIXES) and not (chart and name.startswith(_OF_A_CHART)):
+                yield os.path.join(folder, name)  # noqa: PTH118
 
 
 def _problem(file: str, rule: str, message: str) -> Problem:

@@ -96,7 +96,7 @@ def classify(value: Any, report: Report) -> Kind | str | None:
     elif kind in _ONLY_ISTIO or (kind in _KNOWN and nearest(group, [GROUP], 0.9)):
         message = f'{kind} is of the group {GROUP}, not "{version}": write {GROUP}/v1'
     else:
-        return kind
+        return f"{kind} of {group}" if kind in _KNOWN else kind
     report.error("document/apiversion", message, ("apiVersion",))
     return None
 

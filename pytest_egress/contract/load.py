@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pytest_egress.contract.collect import Collector
 from pytest_egress.contract.contract import Contract
-from pytest_egress.contract.files import StrPath, expand, read_text
+from pytest_egress.contract.files import StrPath
 from pytest_egress.contract.lint import PREFIX
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.resources import (
@@ -36,15 +36,7 @@ def load(paths: StrPath | Iterable[StrPath], *, mesh: MeshConfig | None = None) 
         ContractError: with every problem of every file, warnings included.
     """
     collector = Collector()
-    unmatched: list[Problem] = []
-    for file in expand(paths, unmatched):
-        text = read_text(file)
-        if isinstance(text, Problem):
-            collector.fail(text)
-        else:
-            collector.add(Source(file, text))
-    for problem in unmatched:
-        collector.fail(problem)
+    collector.read(paths)
     return _contract(collector, mesh)
 
 

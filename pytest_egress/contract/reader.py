@@ -74,6 +74,17 @@ class Document:
             place = parent if empty or wants_key else node
         return self.source.position(place.start_mark.index + offset)
 
+    def span(self, path: tuple[str | int, ...]) -> tuple[int, int]:
+        """The characters that the value at ``path``, which exists, takes up; before `release`."""
+        node = self._root
+        for step in path:
+            _, node = find(node, step) or (None, node)
+        return node.start_mark.index, node.end_mark.index
+
+    def preamble(self) -> str:
+        """What stands between the document before and this one: markers and comments."""
+        return self.source.text[self._span[0] : self._root.start_mark.index]
+
     def is_empty(self) -> bool:
         """Whether the document says nothing at all (only comments, ``null`` or ``{}``)."""
         return self.value is None or self.value == {}
@@ -218,7 +229,7 @@ def explain(source: Source, problem: Problem) -> Problem:
     found = _TEMPLATE.search(line)
     if found is not None and not line.lstrip().startswith("#"):
         place = Position(source.file, problem.position.line, found.start() + 1)
-        return _error(place, "yaml/template", _template_message(found[0]))
+        return _error(place, "yaml/template", _template_message(found[0], source.file))
     odd = _INDENTED_WRONG.match(line)
     if odd is not None:
         return _odd_indentation(source.file, problem.position.line, odd)
@@ -250,11 +261,16 @@ def _template_near(source: Source, start: int, index: int) -> Problem | None:
     if found is None or (found[0] == "${" and "\n" in near[found.start() :]):
         return None  # "${" is ordinary in many texts: it is blamed on its own line only
     place = source.position(first + found.start())
-    return _error(place, "yaml/template", _template_message(found[0]))
+    return _error(place, "yaml/template", _template_message(found[0], source.file))
 
 
-def _template_message(opening: str) -> str:
-    how = "for Helm: helm template ." if opening == "{{" else "with the tool that fills it in"
+def _template_message(opening: str, file: str) -> str:
+    if opening == "{{":
+        folders = file.replace("\\", "/").split("/")
+        chart = "/".join(folders[: folders.index("templates")]) if "templates" in folders else ""
+        how = f"helm template {chart or '.'} | pytest-egress validate -"
+    else:
+        how = "with the tool that fills it in"
     return f'"{opening}" is a template, not a value: render the file first ({how}) and give that'
 
 

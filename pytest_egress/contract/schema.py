@@ -278,6 +278,8 @@ def _wrong_type(value: Any, expected: str, path: Path, report: Report) -> Any:
         message += f": write [{value}] or put '- ' before it"
     elif expected == "a whole number" and isinstance(value, str) and value.isdecimal():
         message += ": remove the quotes"
+    elif isinstance(value, dict) and value and not any(value.values()):
+        message += f": {{{', '.join(value)}}} looks like a placeholder, fill it in"
     report.error("schema/type", message, path)
     return WRONG
 

@@ -34,6 +34,10 @@ class Source:
         row = bisect_right(starts, index) - 1
         return Position(self.file, row + 1, index - starts[row] + 1)
 
+    def index(self, position: Position) -> int:
+        """The character at a position of this text."""
+        return self._line_starts()[position.line - 1] + position.column - 1
+
     def line(self, number: int) -> str:
         """Line ``number`` (from 1), without its line break."""
         starts = self._line_starts()

@@ -107,8 +107,8 @@ def test_policy_and_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["probe", "-c", "EMPTY", "http://a"], "holds no ServiceEntry"),
         (["probe", "--batch", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
         (["probe", "--batch", "x", "http://a"], "give no URL and no -c"),
-        (["validate"], "give at least one FILE"),
-        (["validate", "--batch", "x", "y"], "give no FILE"),
+        (["validate"], "give at least one PATH"),
+        (["validate", "--batch", "x", "y"], "give no PATH"),
         (["validate", "--batch", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
     ],
 )
@@ -264,37 +264,6 @@ def test_lines_that_are_no_json(
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     assert main([command, "--batch", "-"]) == 2
     assert f"<stdin>{message}" in capsys.readouterr().err
-
-
-def test_validate_files(contract: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """0 when Istio would take all of them, 1 when not, 2 when one cannot be read."""
-    assert main(["validate", contract]) == 0
-    assert capsys.readouterr().err == "1 ServiceEntry in 1 file accepted\n"
-    bad = tmp_path / "bad.yaml"
-    bad.write_text(entry("other", "*", {80: "HTTPP"}), encoding="utf-8")
-    assert main(["validate", contract, str(bad)]) == 1
-    told = capsys.readouterr().out.splitlines()
-    assert [line.partition(" error: ")[0] for line in told if " error: " in line] == [
-        f"{bad}:8:5:",
-        f"{bad}:12:15:",
-    ]
-    assert main(["validate", contract, str(tmp_path / "nowhere.yaml")]) == 2
-
-
-def test_validate_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each document gets a verdict and its problems with their places."""
-    cases = [
-        {"id": "good", "yaml": TEXT},
-        {"id": "bad", "yaml": entry("e", "*", {80: "HTTP"}, location="MESH_EXTERNAL")},
-        {"id": "none"},
-    ]
-    assert main(["validate", "--batch", lines(tmp_path, cases)]) == 0
-    good, bad, none = answers(capsys)
-    assert good == {"id": "good", "verdict": "accepted", "problems": []}
-    assert bad["verdict"] == "refused"
-    assert (bad["problems"][0]["line"], bad["problems"][0]["column"]) == (8, 5)
-    assert set(bad["problems"][0]) == {"severity", "message", "line", "column", "rule"}
-    assert none == {"id": "none", "error": ["yaml: expected text, got nothing"]}
 
 
 def test_reader_that_goes_away(contract: str) -> None:

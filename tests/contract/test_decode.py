@@ -173,7 +173,7 @@ def test_other_kinds_are_counted_and_left_alone() -> None:
     assert contract.other_kinds == {
         "Deployment": 1,
         "Service": 2,
-        "Gateway": 1,
+        "Gateway of gateway.networking.k8s.io": 1,
         "PeerAuthentication": 1,
         "WorkloadGroup": 1,
     }

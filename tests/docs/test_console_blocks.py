@@ -90,6 +90,8 @@ def test_commands_are_known(page: Page) -> None:
         ("probe -c egress --timeout 1 tcp://[2001:db8::1]:443", 3),
         ("validate egress", 0),
         ("validate broken.yaml", 1),
+        ("validate broken.yaml missing.yaml", 2),
+        ("validate --strict egress", 0),
         ("validate --batch no-json.jsonl", 2),
         ("", 2),
     ],

@@ -81,4 +81,4 @@ def test_the_gateway_api_is_another_group() -> None:
     text = EVERYTHING.replace("networking.istio.io/v1", "gateway.networking.k8s.io/v1")
     contract = loads(text)
     assert contract.gateways == ()
-    assert contract.other_kinds == {"Gateway": 1}
+    assert contract.other_kinds == {"Gateway of gateway.networking.k8s.io": 1}

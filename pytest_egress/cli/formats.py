@@ -1,0 +1,130 @@
+"""What ``pytest-egress validate`` prints: text for people, JSON for programs, GitHub's annotations.
+
+JSON is one object; ``schema`` grows when a field changes its meaning or goes away, not when one is
+added.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pytest_egress.contract.collect import STDIN
+from pytest_egress.contract.position import Problem
+from pytest_egress.contract.survey import Survey
+
+__all__ = ["FORMATS", "summary", "tell"]
+
+SCHEMA = 1
+
+
+def summary(survey: Survey) -> str:
+    """One line: what was checked, whether it is acceptable, what was left alone."""
+    counts = Counter(problem.severity for problem in survey.problems)
+    checked = ", ".join(_count(n, kind) for kind, n in survey.kinds.items()) or "nothing"
+    found = ", ".join(_count(counts[it], it) for it in ("error", "warning") if counts[it])
+    files = f" in {_count(len(survey.files), 'file')}" if survey.files else ""
+    line = f"{checked}{files} {'refused' if counts['error'] else 'accepted'}"
+    if found:
+        line += f": {found}"
+    if survey.other_kinds:
+        others = (f"{n} {kind}" for kind, n in sorted(survey.other_kinds.items()))
+        line += f"; left alone: {', '.join(others)}"
+    return line
+
+
+def tell(survey: Survey) -> Iterator[str]:
+    """One line for each problem, as compilers write them."""
+    for problem in survey.problems:
+        yield _line(problem, survey)
+
+
+def tell_json(survey: Survey) -> Iterator[str]:
+    """All of it as one JSON object."""
+    counts = Counter(problem.severity for problem in survey.problems)
+    told = {
+        "schema": SCHEMA,
+        "verdict": "refused" if counts["error"] else "warned" if counts else "accepted",
+        "errors": counts["error"],
+        "warnings": counts["warning"],
+        "files": list(survey.files),
+        "kinds": dict(survey.kinds),
+        "left_alone": dict(survey.other_kinds),
+        "problems": [_object(problem, survey) for problem in survey.problems],
+    }
+    yield json.dumps(told, indent=2)
+
+
+def tell_github(survey: Survey) -> Iterator[str]:
+    """Workflow commands: each problem becomes an annotation at its line."""
+    for problem in survey.problems:
+        position = problem.position
+        place = {"title": problem.rule}
+        message = problem.message
+        if position.file == STDIN:
+            message = _line(problem, survey)
+        else:
+            place["file"] = _in_repository(position.file)
+            place["line"], place["col"] = str(position.line), str(position.column)
+        properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
+        yield f"::{problem.severity} {properties}::{_data(message)}"
+
+
+FORMATS: Mapping[str, Callable[[Survey], Iterator[str]]] = MappingProxyType(
+    {"text": tell, "json": tell_json, "github": tell_github}
+)
+
+
+def _line(problem: Problem, survey: Survey) -> str:
+    """A problem; in a stream, whose lines nobody can look up, with the object that it is of."""
+    subject = survey.subjects.get(problem) if problem.position.file == STDIN else None
+    return f"{problem} ({subject})" if subject else str(problem)
+
+
+def _object(problem: Problem, survey: Survey) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "severity": problem.severity,
+        "rule": problem.rule,
+        "message": problem.message,
+        "file": problem.position.file,
+        "line": problem.position.line,
+        "column": problem.position.column,
+    }
+    subject = survey.subjects.get(problem)
+    if subject is not None:
+        told["resource"] = {
+            "kind": subject.kind,
+            "namespace": subject.namespace,
+            "name": subject.name,
+        }
+        if subject.template:
+            told["template"] = subject.template
+    return told
+
+
+def _in_repository(file: str) -> str:
+    """A path as annotations want it: relative to the repository where it lies in there."""
+    workspace = os.environ.get("GITHUB_WORKSPACE", "")
+    if not workspace:
+        return file
+    path = os.path.relpath(os.path.realpath(file), os.path.realpath(workspace))
+    return file if path.startswith(os.pardir) else path.replace(os.sep, "/")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _count(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("try") else f"{noun}s"
+    return f"{number} {plural}"
