@@ -57,10 +57,11 @@ _LATE: Mapping[str, str] = MappingProxyType(
     {
         "DestinationRule": "pytest_egress.contract.destination_rule.kind",
         "Gateway": "pytest_egress.contract.gateway.kind",
+        "VirtualService": "pytest_egress.contract.virtual_service.kind",
     }
 )
 # These change what a pod may reach: reading past them would make a wrong verdict.
-_UNSUPPORTED = ("VirtualService", "EnvoyFilter", "ProxyConfig")
+_UNSUPPORTED = ("EnvoyFilter", "ProxyConfig")
 _HARMLESS = ("WorkloadGroup",)
 _KNOWN = (*_SUPPORTED, *_LATE, *_UNSUPPORTED, *_HARMLESS)
 _ONLY_ISTIO = frozenset(_KNOWN) - {"Gateway", "Sidecar", "ProxyConfig"}

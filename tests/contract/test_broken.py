@@ -189,7 +189,7 @@ BROKEN = {
         entry("apiVersion:", "apiversion:"), 1, 1, "document/apiversion", '"apiversion"',
     ),
     "kind that comes later": (
-        entry("ServiceEntry", "VirtualService"), 2, 7, "unsupported-kind", "not supported yet",
+        entry("ServiceEntry", "EnvoyFilter"), 2, 7, "unsupported-kind", "not supported yet",
     ),
     "missing name": (
         entry("  name: weather\n", ""), 3, 1, "metadata/name", "without a name",

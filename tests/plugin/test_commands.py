@@ -148,7 +148,7 @@ ENTRY = (
             "egress.yaml:",
             "alias",
         ),
-        (ENTRY.replace(b"ServiceEntry", b"VirtualService"), "egress.yaml:2:7", "not supported"),
+        (ENTRY.replace(b"ServiceEntry", b"EnvoyFilter"), "egress.yaml:2:7", "not supported"),
     ],
     ids=[
         "empty", "binary", "tab", "misspelt-field", "wrong-enum", "equal-key", "wrong-type",

@@ -1,0 +1,1 @@
+"""VirtualService: read, validated, typed."""
