@@ -47,6 +47,7 @@ class LocalBackend:
         self._private: PrivateDirectory | None = None
         self._standby: EnvoyProcess | None = None
         self._outside: Outside | None = None
+        self._declared: Contract | None = None  # the last that the outside was told of
         self._meshes: list[LocalMesh] = []  # the least recently used first
 
     @property
@@ -89,7 +90,7 @@ class LocalBackend:
                 self._evict()
 
     def _serve(self, contract: Contract, workload: Workload, leases: int) -> LocalMesh:
-        from pytest_egress.backends.declaring import declare
+        from pytest_egress.backends.declaring import declare, endpoints_of
         from pytest_egress.backends.mesh import LocalMesh
         from pytest_egress.contract import unsupported
         from pytest_egress.envoy import compile_contract
@@ -99,7 +100,9 @@ class LocalBackend:
             raise ContractError(refused)
         outside = self.outside
         with self._lock:
-            declare(outside, contract)
+            if contract is not self._declared:
+                declare(outside, contract)
+                self._declared = contract
             # A proxy keeps the names it has resolved: when those answers have changed, a fresh
             # one is started.
             generation = outside.dns_generation
@@ -109,6 +112,7 @@ class LocalBackend:
                     if mesh.generation == generation and mesh.running():
                         self._meshes.append(mesh)
                         mesh.leases += leases
+                        outside.serve(mesh.endpoints)
                         return mesh
                     if not mesh.leases:
                         mesh.close()
@@ -120,9 +124,11 @@ class LocalBackend:
             program,
             process,
             outside,
+            endpoints_of(program),
             generation,
             live=self.live,
         )
+        outside.serve(mesh.endpoints)
         try:
             mesh.start(self._startup_timeout)
         except BackendError as error:
@@ -178,7 +184,7 @@ class LocalBackend:
                 self._standby = None
             if self._outside is not None:
                 self._outside.stop()
-                self._outside = None
+                self._outside = self._declared = None
             if self._private is not None:
                 self._private.close()
                 self._private = None

@@ -8,6 +8,7 @@ import itertools
 import shutil
 import socket
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_egress.backends.process import EnvoyProcess
@@ -50,6 +51,7 @@ class LocalMesh:
         program: Program,
         process: EnvoyProcess,
         outside: Outside,
+        endpoints: Mapping[str, tuple[str, ...]],
         generation: int,
         *,
         live: bool,
@@ -57,6 +59,7 @@ class LocalMesh:
         self.contract = contract
         self.workload = workload
         self.program = program
+        self.endpoints = endpoints
         self.generation = generation
         self.leases = 0  # counted by the backend
         self._process = process

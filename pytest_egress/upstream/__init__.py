@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from pytest_egress.upstream.outside import Outside
-from pytest_egress.upstream.record import Connection, Headers, Request
+from pytest_egress.upstream.record import ClientCertificate, Connection, Headers, Request
 from pytest_egress.upstream.script import Upstream
 from pytest_egress.upstream.upstreams import Upstreams
 
-__all__ = ["Connection", "Headers", "Outside", "Request", "Upstream", "Upstreams"]
+__all__ = [
+    "ClientCertificate",
+    "Connection",
+    "Headers",
+    "Outside",
+    "Request",
+    "Upstream",
+    "Upstreams",
+]

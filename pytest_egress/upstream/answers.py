@@ -49,26 +49,30 @@ def request_of(
     http_version: str,
 ) -> Request:
     """Make the record of a request that came over ``link``, and keep it."""
+    host = bare_host(authority)
     request = Request(
         method=method,
         path=path,
         headers=Headers(headers),
         body=body,
-        host=bare_host(authority),
+        host=host,
         sni=link.record.sni,
         http_version=http_version,
         address=link.address,
         port=link.port,
-        place_hosts=link.hosts,
+        tls=link.tls,
+        client_certificate=link.record.client_certificate,
+        client=link.record.client,
+        names=link.names(host, link.record.sni),
     )
-    link.asked = request.host
-    link.site.journal.add_request(request)
+    link.record.asked = request.host
+    link.site.journal.add_request(request, link.record)
     return request
 
 
 def decide(link: Link, request: Request) -> Answer | Silent | Reset:
     """Return what ``request`` is answered; a failure that was scripted is used up by that."""
-    names = link.names(request.host, request.sni)
+    names = request.names
     rules = link.site.rules
     effect = rules.effect(names, link.address, link.port)
     conduct = effect.conduct
@@ -77,28 +81,33 @@ def decide(link: Link, request: Request) -> Answer | Silent | Reset:
     if isinstance(conduct, (Reset, Refuse)):
         return Reset()
     token = (TOKEN_HEADER, link.site.token)
+    delay = rules.delay(names, link.address, link.port)
     failure = rules.failure(names, link.address, link.port)
-    if failure is not None:
+    if isinstance(failure, Reset):
+        return failure
+    if isinstance(failure, int):
         headers = (token, ("content-type", "text/plain"))
-        return Answer(failure, headers, f"{failure}\n".encode(), delay=effect.delay)
+        return Answer(failure, headers, f"{failure}\n".encode(), delay=delay)
     is_grpc = request.http_version == "HTTP/2" and request.headers.get(
         "content-type", ""
     ).startswith("application/grpc")
+    if isinstance(failure, Grpc):
+        return _grpc(request, failure, token, delay)
     if is_grpc and (effect.grpc or not isinstance(conduct, Respond)):
-        return _grpc(request, effect.grpc, token, effect.delay)
+        return _grpc(request, effect.grpc, token, delay)
     if isinstance(conduct, Respond):
-        return Answer(conduct.status, (token, *conduct.headers), conduct.body, delay=effect.delay)
+        return Answer(conduct.status, (token, *conduct.headers), conduct.body, delay=delay)
     return Answer(
         200,
         (token, ("content-type", "application/json")),
         _description(link, request),
-        delay=effect.delay,
+        delay=delay,
     )
 
 
 def _description(link: Link, request: Request) -> bytes:
     """The body of the default answer: the request as it arrived."""
-    upstream = next(iter(link.names(request.host, request.sni)), "")
+    upstream = next(iter(request.names), "")
     description = {
         "upstream": upstream,
         "address": link.address or link.site.zone.known_address(upstream),

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_egress.upstream.conduct import Certificate
+from pytest_egress.upstream.conduct import Certificate, ClientAuth
 from pytest_egress.upstream.names import is_address
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ _UNKNOWN_CA_NAME = "pytest-egress unknown CA"
 _WRONG_NAME = "wrong-name.invalid"
 _NO_SNI = "no-sni.invalid"
 _KEPT = 512  # contexts; each takes some 30 kB
+
+
+_Key = tuple[Certificate, tuple[str, ...], ClientAuth | None]
 
 
 class Authority:
@@ -39,7 +42,7 @@ class Authority:
         self._lock = threading.RLock()
         self._ca: trustme.CA | None = None
         self._unknown: trustme.CA | None = None
-        self._contexts: dict[tuple[Certificate, tuple[str, ...]], ssl.SSLContext] = {}
+        self._contexts: dict[_Key, ssl.SSLContext] = {}
 
     @property
     def ca_file(self) -> Path:
@@ -47,24 +50,35 @@ class Authority:
         self._authority()
         return self._directory / "ca.pem"
 
-    def context(self, identities: tuple[str, ...], kind: Certificate = "valid") -> ssl.SSLContext:
+    @property
+    def ca_pem(self) -> str:
+        """The CA's certificate (PEM)."""
+        return self._authority().cert_pem.bytes().decode("ascii")
+
+    def context(
+        self,
+        identities: tuple[str, ...],
+        kind: Certificate = "valid",
+        clients: ClientAuth | None = None,
+    ) -> ssl.SSLContext:
         """Return the server context for a certificate of ``identities``.
 
         Args:
             identities: names and addresses that it is for; none: ``no-sni.invalid``.
             kind: what is wrong with it, if anything.
+            clients: how clients are asked for a certificate; None: they are not.
 
         Raises:
             RuntimeError: it cannot be written or loaded.
         """
-        key = (kind, identities)
+        key = (kind, identities, clients)
         context = self._contexts.get(key)
         if context is None:
             with self._lock:
                 context = self._contexts.get(key)
                 if context is None:
                     try:
-                        context = self._make(identities, kind)
+                        context = self._make(identities, kind, clients)
                     except OSError as error:
                         # On a connection, an OSError is taken for the peer's doing; this is ours.
                         message = f"cannot make a certificate for {identities}: {error}"
@@ -98,7 +112,9 @@ class Authority:
             )
         return self._unknown
 
-    def _make(self, identities: tuple[str, ...], kind: Certificate) -> ssl.SSLContext:
+    def _make(
+        self, identities: tuple[str, ...], kind: Certificate, clients: ClientAuth | None
+    ) -> ssl.SSLContext:
         import ssl
 
         leaf = self._issue(identities or (_NO_SNI,), kind)
@@ -108,6 +124,11 @@ class Authority:
         context.num_tickets = 0
         with leaf.private_key_and_cert_chain_pem.tempfile(dir=str(self._directory)) as path:
             context.load_cert_chain(path)
+        if clients is not None:
+            context.verify_mode = ssl.CERT_REQUIRED if clients.required else ssl.CERT_OPTIONAL
+            # A certificate that is known itself is trusted without the CA that issued it.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            context.load_verify_locations(cadata=clients.authorities)
         return context
 
     def _issue(self, identities: tuple[str, ...], kind: Certificate) -> trustme.LeafCert:

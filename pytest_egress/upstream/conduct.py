@@ -10,9 +10,11 @@ __all__ = [
     "GRPC_STATUS",
     "Banner",
     "Certificate",
+    "ClientAuth",
     "Conduct",
     "Echo",
     "Effect",
+    "Failure",
     "Forward",
     "Grpc",
     "Hang",
@@ -20,6 +22,7 @@ __all__ = [
     "Refuse",
     "Reset",
     "Respond",
+    "Shown",
     "Silent",
 ]
 
@@ -108,6 +111,32 @@ class Grpc:
     message: str
 
 
+Failure = int | Reset | Grpc
+"""What a request may be answered for a number of times: an HTTP status, a reset, a gRPC status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The certificate that a TLS server shows; without ``names``, one for who was asked for."""
+
+    kind: Certificate = "valid"
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAuth:
+    """TLS clients are asked for a certificate.
+
+    Attributes:
+        required: a handshake without one fails.
+        authorities: PEM of the CAs that may have issued it; empty: the outside's own, and every
+            certificate that a contract or a probe is known to present counts as well.
+    """
+
+    required: bool
+    authorities: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """What a name server says of a name.
@@ -126,11 +155,14 @@ class Lookup:
         return tuple(dict.fromkeys(address for answer in self.answers for address in answer))
 
 
+_VALID = Shown()
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What holds for one connection or request, drawn from every script that matches it."""
 
     conduct: Conduct | None = None
-    delay: float = 0.0
-    certificate: Certificate = "valid"
+    certificate: Shown = _VALID
+    clients: ClientAuth | None = None
     grpc: Grpc | None = None

@@ -22,7 +22,7 @@ def forward(link: Link, conduct: Forward, data: bytes = b"") -> None:
         conduct: where to.
         data: what was read of the connection already.
     """
-    link.pause(link.effect(link.record.sni).delay)
+    link.delay()
     link.record.forwarded = True
     link.speaks("forward")
     server = _connect(conduct)

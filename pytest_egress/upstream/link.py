@@ -24,10 +24,9 @@ class Link(Wire):
 
     Attributes:
         record: what is told of it.
-        hosts: the hosts to whom the place belongs.
+        tenants: the hosts to whom the place belongs.
         address: the simulated address; None when the place stands for several.
         port: the simulated port; 0 when it is not known.
-        asked: the host of its last HTTP request.
         tls: whether a handshake has been made.
         other: the connection to the user's server, while bytes are forwarded.
     """
@@ -40,20 +39,24 @@ class Link(Wire):
         with contextlib.suppress(OSError):  # macOS refuses when the peer has gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.site = site
-        self.hosts = site.zone.hosts_of(place)
+        self.tenants = site.zone.tenants_of(place)
         self.address = place.address
         self.port = place.real_port(slot)
         self.tls = False
-        self.asked = ""
         self.other: socket.socket | None = None
         self.record = Connection(
             client=f"{client[0]}:{client[1]}",
             place="{}:{}".format(*sock.getsockname()),
             address=self.address,
             port=self.port,
-            place_hosts=self.hosts,
+            tenants=self.tenants,
         )
         site.journal.add_connection(self.record)
+
+    def close(self) -> None:
+        """Close the connection."""
+        super().close()
+        self.site.journal.ended(self.record)
 
     def abort(self) -> None:
         """Make every blocking call on the connection return, from another thread."""
@@ -62,17 +65,23 @@ class Link(Wire):
             with contextlib.suppress(OSError):
                 self.other.shutdown(socket.SHUT_RDWR)
 
-    def effect(self, *names: str) -> Effect:
-        """Return what holds for this connection, or for a request in it that names ``names``."""
-        return self.site.rules.effect(self.names(*names), self.address, self.port)
+    def effect(self, *asked: str) -> Effect:
+        """Return what holds for this connection, or for a request in it that asks for ``asked``."""
+        return self.site.rules.effect(self.names(*asked), self.address, self.port)
 
-    def names(self, *first: str) -> tuple[str, ...]:
-        """Return ``first`` and the hosts of the place, each once, the empty ones left out."""
-        return tuple(dict.fromkeys(name for name in (*first, *self.hosts) if name))
+    def names(self, *asked: str) -> tuple[str, ...]:
+        """Return the hosts that this connection, or a request in it, is for."""
+        return self.tenants.meant(*asked)
 
     def falls_in(self, scope: Scope) -> bool:
         """Whether ``scope`` is about this connection."""
-        return scope.covers(self.names(self.record.sni, self.asked), self.address, self.port)
+        names = self.names(self.record.sni, self.record.asked)
+        return scope.covers(names, self.address, self.port)
+
+    def delay(self) -> None:
+        """Wait before a raw answer, if a script says so."""
+        names = self.names(self.record.sni)
+        self.pause(self.site.rules.delay(names, self.address, self.port))
 
     def speaks(self, protocol: str) -> None:
         """Note in the record that ``protocol`` is spoken."""

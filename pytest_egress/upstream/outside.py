@@ -6,37 +6,31 @@ import hmac
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import final
 
 from pytest_egress.evidence import UpstreamProof
 from pytest_egress.upstream.authority import Authority
-from pytest_egress.upstream.conduct import Effect, Hang, Lookup, Refuse
+from pytest_egress.upstream.clients import Clients
+from pytest_egress.upstream.conduct import Effect, Hang, Refuse
 from pytest_egress.upstream.dns import NameServer, Responder
 from pytest_egress.upstream.door import State
-from pytest_egress.upstream.link import Link
-from pytest_egress.upstream.names import (
-    Names,
-    check_address,
-    check_host,
-    check_port,
-    is_name,
-)
+from pytest_egress.upstream.journal import Journal
+from pytest_egress.upstream.names import Names, check_address, check_host, check_port
 from pytest_egress.upstream.originals import Originals
 from pytest_egress.upstream.places import Place, Places, Slot, distinct_loopback
 from pytest_egress.upstream.pool import Acceptor, Address, Workers
-from pytest_egress.upstream.record import Connection, Journal, Request
+from pytest_egress.upstream.record import Connection, Request
 from pytest_egress.upstream.responder import Conversation
-from pytest_egress.upstream.rules import Rules, Scope, Script, connects
+from pytest_egress.upstream.rules import Rules, Scope
 from pytest_egress.upstream.script import Upstream
 from pytest_egress.upstream.site import Site
+from pytest_egress.upstream.staging import Staging
 from pytest_egress.upstream.zone import Reply, View, Zone
 
 __all__ = ["Outside"]
-
-_DECLARED = 64  # hosts that get places of their own before they are scripted
 
 
 @final
@@ -73,6 +67,7 @@ class Outside:
         self._authority = Authority(self._directory)
         self._journal = Journal()
         self._rules = Rules()
+        self._clients = Clients()
         self._acceptor = Acceptor(self.errors)
         self._workers = Workers(self.errors)
         self._places = Places(
@@ -88,11 +83,20 @@ class Outside:
             self._zone,
             self._journal,
             self._authority,
+            self._clients,
             self._workers,
             self._stopping,
         )
+        self._staging = Staging(
+            self._rules,
+            self._zone,
+            self._places,
+            self._journal,
+            self._clients,
+            self._workers,
+            self._forget,
+        )
         self._servers: dict[View, NameServer] = {}
-        self._declared: set[str] = set()
         self._originals = Originals(self._places, self._places.room)
         self._warming: threading.Thread | None = None
 
@@ -274,45 +278,21 @@ class Outside:
         self,
         hosts: Iterable[str],
         ports: Iterable[int],
-        endpoints: Iterable[tuple[str, str]] = (),
         addresses: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Prepare for the hosts and ports of a contract.
+        """Prepare for the hosts and ports of a contract; see `Staging.declare`."""
+        self._staging.declare(hosts, ports, addresses)
 
-        The first 64 hosts that are exact names get places of their own, so that scripting them
-        later changes nothing that a proxy has resolved. The limit of open files may make them
-        fewer: a quarter of it is used.
+    def serve(self, endpoints: Mapping[str, tuple[str, ...]]) -> None:
+        """Say which hosts each endpoint belongs to; see `Staging.serve`."""
+        self._staging.serve(endpoints)
 
-        Args:
-            hosts: names, wildcards and addresses.
-            ports: every port that one of them may be dialled at.
-            endpoints: pairs of host and IP address: what is scripted for the host holds at that
-                address too, although no name leads to it (STATIC).
-            addresses: pairs of host and the IPv4 address that it resolves to unless a script
-                says otherwise.
+    def expect_client(self, host: str, certificates: str) -> None:
+        """Let ``host`` ask its TLS clients for a certificate, and trust these (PEM).
 
-        Raises:
-            ValueError: a port is not one. Hosts that are no names are left out.
-            BackendError: a socket cannot be bound.
+        That ends with `reset`.
         """
-        with self._lock:
-            for port in ports:
-                self.port_for(port)
-            for host, address in endpoints:
-                self._zone.serve(host.lower().removesuffix("."), address)
-            for host, address in addresses:
-                name = host.lower().removesuffix(".")
-                if is_name(name) and self._zone.assign(name, address):
-                    self._renew(name)
-            for host in hosts:
-                name = host.lower().removesuffix(".")
-                if not is_name(name) or self._zone.has_own(name):
-                    continue
-                if len(self._declared) >= _DECLARED or self._places.room() < self._ports():
-                    break
-                self._declared.add(name)
-                self._zone.dedicate(name)
-                self._renew(name)
+        self._clients.expect(host.lower().removesuffix("."), certificates)
 
     def host(self, name: str, port: int | None = None) -> Upstream:
         """Return the upstream to be scripted.
@@ -325,63 +305,15 @@ class Outside:
         Raises:
             ValueError: the name or port is not one; the message says what was expected.
         """
-        return Upstream(self, Scope(check_host(name), None if port is None else check_port(port)))
+        return Upstream(
+            self._staging, Scope(check_host(name), None if port is None else check_port(port))
+        )
 
     def reset(self) -> None:
         """Drop every script and record; places that hosts have of their own stay theirs."""
-        with self._lock:
-            told = list(self._rules)
-            self._rules.clear()
-            for scope, script in told:
-                self._took_effect(scope, script, None)
-            self._journal.clear()
+        self._staging.reset()
 
-    def addresses_of(self, host: str) -> tuple[str, ...]:
-        """Return every simulated address that ``host`` has at any time."""
-        with self._lock:
-            return self._zone.addresses(host)
-
-    def change(self, scope: Scope, edit: Callable[[Script], None] | None) -> None:
-        """Change what ``scope`` was told, and everything that follows from it.
-
-        Args:
-            scope: what the script is about.
-            edit: changes the script; None drops it.
-
-        Raises:
-            BackendError: a socket cannot be bound.
-        """
-        with self._lock:
-            old, new = self._rules.get(scope), None
-            if edit is None:
-                self._rules.drop(scope)
-            else:
-                new = Script()
-                if old is not None:
-                    new.copy(old)
-                edit(new)
-                self._rules.put(scope, new)
-            self._took_effect(scope, old, new)
-
-    def _took_effect(self, scope: Scope, old: Script | None, new: Script | None) -> None:
-        lookups = (old and old.lookup, new and new.lookup)
-        if new is not None:
-            self._zone.dedicate(scope.host)
-        if lookups[0] != lookups[1]:
-            self._zone.restart(scope.host)
-        self._renew(scope.host)
-        moved = {a for lookup in lookups if isinstance(lookup, Lookup) for a in lookup.addresses}
-        whole = Scope(scope.host)
-        for place in self._places:
-            hosts = self._zone.hosts_of(place)
-            if place.address in moved or whole.covers(hosts, place.address, None):
-                self._places.refresh(place)
-        if connects(old) != connects(new):
-            self._workers.abort(lambda wire: isinstance(wire, Link) and wire.falls_in(scope))
-
-    def _renew(self, host: str) -> None:
-        """Let what ``host`` covers resolve anew."""
-        self._zone.recheck(host)
+    def _forget(self) -> None:
         for server in self._servers.values():
             server.responder.forget()
 
@@ -409,11 +341,8 @@ class Outside:
         if place is self._places.default:
             return "listen"
         effect: Effect = self._rules.effect(
-            self._zone.hosts_of(place), place.address, place.real_port(slot)
+            self._zone.tenants_of(place), place.address, place.real_port(slot)
         )
         if isinstance(effect.conduct, Refuse):
             return "refuse"
         return "hang" if isinstance(effect.conduct, Hang) else "listen"
-
-    def _ports(self) -> int:
-        return sum(not slot.original for slot in self._places.slots())

@@ -1,18 +1,20 @@
-"""What the outside saw: requests and connections, kept in the order in which they came."""
+"""What the outside saw, as values: requests, connections, and the certificates of clients."""
 
 from __future__ import annotations
 
-import threading
+import hashlib
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pytest_egress.evidence import UpstreamProof
+from pytest_egress.upstream.tenants import NOBODY, Tenants
 
-__all__ = ["Connection", "Headers", "Journal", "Request"]
+if TYPE_CHECKING:
+    from cryptography import x509
 
-_KEPT = 10_000  # of each kind: a session of any length stays small
+__all__ = ["ClientCertificate", "Connection", "Headers", "Request"]
 
 
 class Headers(Mapping[str, str]):
@@ -48,6 +50,53 @@ class Headers(Mapping[str, str]):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """The certificate that a TLS client presented.
+
+    Attributes:
+        subject: as ``CN=..., O=...``.
+        sans: its subject alternative names: DNS names, addresses and URIs as plain text.
+        issuer: written like the subject.
+        fingerprint: SHA-256 of its DER, 64 hexadecimal digits in lower case.
+        der: the certificate itself.
+    """
+
+    subject: str
+    sans: tuple[str, ...]
+    issuer: str
+    fingerprint: str
+    der: bytes = field(repr=False)
+
+    @classmethod
+    def from_der(cls, der: bytes) -> ClientCertificate:
+        """Read a certificate; of one that cannot be read, only the fingerprint is known."""
+        from cryptography import x509
+
+        fingerprint = hashlib.sha256(der).hexdigest()
+        try:
+            read = x509.load_der_x509_certificate(der)
+            names = [_text(name) for name in (read.subject, read.issuer)]
+            sans = _alternative_names(read)
+        except ValueError:
+            return cls("", (), "", fingerprint, der)
+        return cls(names[0], sans, names[1], fingerprint, der)
+
+
+def _text(name: x509.Name) -> str:
+    return ", ".join(f"{item.rfc4514_attribute_name}={item.value!s}" for item in name)
+
+
+def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(str(name.value) for name in found)
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request as it arrived.
 
@@ -61,8 +110,11 @@ class Request:
         http_version: ``HTTP/1.0``, ``HTTP/1.1`` or ``HTTP/2``.
         address: the simulated address it arrived at; None when several hosts share the place.
         port: the simulated port it arrived at; 0 when it is not known.
+        tls: whether it came over TLS.
+        client_certificate: what the client presented in the handshake; None: nothing, or no TLS.
+        client: who dialled, ``ip:port``: the same for every request of one connection.
+        names: the hosts that it is for: who stands at that address, or was asked for.
         time: seconds since the epoch.
-        place_hosts: the hosts to whom the place belongs that it arrived at.
     """
 
     method: str
@@ -74,11 +126,25 @@ class Request:
     http_version: str
     address: str | None
     port: int
-    place_hosts: tuple[str, ...] = ()
+    tls: bool = False
+    client_certificate: ClientCertificate | None = None
+    client: str = ""
+    names: tuple[str, ...] = ()
     time: float = field(default_factory=time.time)
 
+    @property
+    def id(self) -> str:
+        """The proxy's ``x-request-id``: the same for every attempt and mirror of one request."""
+        return self.headers.get("x-request-id", "")
 
-@dataclass(slots=True)
+    @property
+    def attempt(self) -> int:
+        """The proxy's ``x-envoy-attempt-count``: 1 for the first attempt, 0 where it is absent."""
+        count = self.headers.get("x-envoy-attempt-count", "")
+        return int(count) if count.isdecimal() else 0
+
+
+@dataclass(slots=True, eq=False)
 class Connection:
     """One connection that was accepted; the fields fill as it proceeds.
 
@@ -87,13 +153,16 @@ class Connection:
         place: the loopback place that was dialled, ``ip:port``.
         address: the simulated address; None when several hosts share the place.
         port: the simulated port; 0 when it is not known.
-        place_hosts: the hosts to whom the place belongs.
+        tenants: the hosts that stand at that address.
         sni: the server name of the TLS handshake, empty without TLS or without one.
+        asked: the host of its last HTTP request.
         protocol: what was spoken: ``tls``, ``http/1.1``, ``h2``, ``tcp`` and such, joined by ``+``;
             empty while nothing has come.
+        client_certificate: what the client presented in the handshake; None: nothing, or no TLS.
         received: the first 64 KiB that came outside HTTP.
         forwarded: whether a server of the user's was behind it.
         problem: why it ended, if not in good order.
+        open: whether it has not ended yet.
         time: seconds since the epoch.
     """
 
@@ -101,67 +170,43 @@ class Connection:
     place: str
     address: str | None
     port: int
-    place_hosts: tuple[str, ...] = ()
+    tenants: Tenants = NOBODY
     sni: str = ""
+    asked: str = ""
     protocol: str = ""
+    client_certificate: ClientCertificate | None = None
     received: bytes = b""
     forwarded: bool = False
     problem: str = ""
+    open: bool = True
     time: float = field(default_factory=time.time)
+
+    @property
+    def tls(self) -> bool:
+        """Whether a TLS handshake was made."""
+        return self.protocol.startswith("tls")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hosts that it is for: who stands at that address, or was asked for."""
+        return self.tenants.meant(self.asked, self.sni)
 
     def proof(self) -> UpstreamProof:
         """Return what this says of the upstream that was reached."""
-        hosts = self.place_hosts
-        alone = len(hosts) == 1 and not hosts[0].startswith("*.")
         return UpstreamProof(
-            host=hosts[0] if alone else "",
+            host=self._host(),
             address=self.address or "",
             port=self.port,
             forwarded=self.forwarded,
             details={"sni": self.sni, "protocol": self.protocol, "problem": self.problem},
         )
 
-
-class Journal:
-    """Requests and connections, the last 10,000 of each."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._requests: deque[Request] = deque(maxlen=_KEPT)
-        self._connections: deque[Connection] = deque(maxlen=_KEPT)
-
-    @property
-    def requests(self) -> list[Request]:
-        """Return a copy of the requests, the first first."""
-        with self._lock:
-            return list(self._requests)
-
-    @property
-    def connections(self) -> list[Connection]:
-        """Return a copy of the list of connections, the first first."""
-        with self._lock:
-            return list(self._connections)
-
-    def add_request(self, request: Request) -> None:
-        """Keep a request."""
-        with self._lock:
-            self._requests.append(request)
-
-    def add_connection(self, connection: Connection) -> None:
-        """Keep a connection."""
-        with self._lock:
-            self._connections.append(connection)
-
-    def from_client(self, client: str, place: str = "") -> Connection | None:
-        """Return the last connection that ``client`` dialled (to ``place``, if one is given)."""
-        with self._lock:
-            for connection in reversed(self._connections):
-                if connection.client == client and place in {"", connection.place}:
-                    return connection
-        return None
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._requests.clear()
-            self._connections.clear()
+    def _host(self) -> str:
+        """The host that was asked for, if it stands there; else the only one that does."""
+        told = [name for name in self.names if name in {self.asked, self.sni}]
+        if told:
+            return told[0]
+        for kind in (self.tenants.named, self.tenants.served):
+            if kind:
+                return kind[0] if len(kind) == 1 and not kind[0].startswith("*.") else ""
+        return ""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pytest_egress.upstream import forward, hello, http1
 from pytest_egress.upstream.conduct import (
     Banner,
+    ClientAuth,
     Conduct,
     Echo,
+    Effect,
     Forward,
     Hang,
     Refuse,
@@ -18,6 +22,11 @@ from pytest_egress.upstream.conduct import (
     Silent,
 )
 from pytest_egress.upstream.link import Link
+from pytest_egress.upstream.record import ClientCertificate
+from pytest_egress.upstream.tenants import Tenants
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Conversation"]
 
@@ -50,7 +59,7 @@ def _converse(link: Link) -> None:
         return
     if isinstance(conduct, (Banner, Echo)):
         link.speaks("tcp")
-        link.pause(effect.delay)
+        link.delay()
         if isinstance(conduct, Banner):
             link.sock.sendall(conduct.data)
         _raw(link, _first_line(link, link.receive()))
@@ -92,8 +101,7 @@ def _tls(link: Link) -> None:
     if isinstance(conduct, Forward) and not conduct.tls_terminate:
         forward.forward(link, conduct)
         return
-    identities = (sni,) if sni else (*link.hosts, *filter(None, [link.address]))
-    context = link.site.authority.context(identities, effect.certificate)
+    context = _context(link, effect)
     tls = context.wrap_socket(link.sock, server_side=True, do_handshake_on_connect=False)
     link.sock = tls
     tls.do_handshake()
@@ -103,6 +111,9 @@ def _tls(link: Link) -> None:
         tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     link.tls = True
     link.speaks("tls")
+    presented = tls.getpeercert(binary_form=True)
+    if presented:
+        link.record.client_certificate = ClientCertificate.from_der(presented)
     if isinstance(conduct, Forward):
         forward.forward(link, conduct)
     elif tls.selected_alpn_protocol() == "h2":
@@ -111,6 +122,24 @@ def _tls(link: Link) -> None:
         data = link.sock.recv(65536)
         if data:
             _plain(link, data)
+
+
+def _context(link: Link, effect: Effect) -> ssl.SSLContext:
+    """Return what a handshake is made with: our certificate, and how the client's is asked for."""
+    site, sni = link.site, link.record.sni
+    names = link.names(sni)
+    identities = effect.certificate.names
+    if not identities and sni:
+        # A server that does not know the name shows the certificate that it has.
+        identities = (sni,) if sni in names else (sni, *names)
+    elif not identities:
+        identities = (*names, *filter(None, [link.address]))
+    clients = effect.clients
+    if clients is None and site.clients.expected(names):
+        clients = ClientAuth(required=False)
+    if clients is not None and not clients.authorities:
+        clients = replace(clients, authorities=site.authority.ca_pem + site.clients.known)
+    return site.authority.context(identities, effect.certificate.kind, clients)
 
 
 def _plain(link: Link, data: bytes) -> None:
@@ -122,7 +151,7 @@ def _plain(link: Link, data: bytes) -> None:
     if not _REQUEST_LINE.match(data):
         link.speaks("tcp")
         link.keep(data)
-        link.pause(link.effect(link.record.sni).delay)
+        link.delay()
         _raw(link, data)
         return
     conduct = link.effect(_host(data)).conduct
@@ -132,7 +161,7 @@ def _plain(link: Link, data: bytes) -> None:
     link.speaks("http/1.1")
     tunnel = http1.serve(link, data)
     if tunnel is not None and not link.tls:
-        link.hosts = (tunnel,)
+        link.tenants = Tenants((tunnel,))
         _converse(link)
 
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from pytest_egress.upstream.conduct import Certificate, Conduct, Effect, Grpc, Lookup, Respond
+from pytest_egress.upstream.conduct import (
+    ClientAuth,
+    Conduct,
+    Effect,
+    Failure,
+    Grpc,
+    Lookup,
+    Respond,
+    Shown,
+)
 from pytest_egress.upstream.names import is_address, patterns
 
-__all__ = ["Rules", "Scope", "Script", "connects"]
+__all__ = ["Budget", "Rules", "Scope", "Script", "connects"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,39 +39,43 @@ class Scope:
         return self.host == address or any(self.host in patterns(name) for name in names)
 
 
-@dataclass(slots=True)
+class Budget(Generic[_T]):
+    """Something that holds for so many answers, or (``times`` None) for every one."""
+
+    def __init__(self, what: _T, times: int | None = None) -> None:
+        self._what = what
+        self._left = times
+        self._lock = threading.Lock()
+
+    def spend(self) -> _T | None:
+        """Use it up once; None when nothing is left."""
+        with self._lock:
+            if self._left is not None:
+                if not self._left:
+                    return None
+                self._left -= 1
+            return self._what
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """What one scope was told; None leaves that aspect to a wider scope."""
 
     lookup: Lookup | None = None
     conduct: Conduct | None = None
-    delay: float | None = None
-    certificate: Certificate | None = None
+    certificate: Shown | None = None
+    clients: ClientAuth | None = None
     grpc: Grpc | None = None
-    failure: int = 0
-    failures_left: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def copy(self, other: Script) -> None:
-        """Take over everything that ``other`` was told."""
-        self.lookup, self.conduct, self.delay = other.lookup, other.conduct, other.delay
-        self.certificate, self.grpc = other.certificate, other.grpc
-        self.failure, self.failures_left = other.failure, other.failures_left
-
-    def fail(self) -> int | None:
-        """Use up one failure; return its status, or None when none is left."""
-        with self.lock:
-            if not self.failures_left:
-                return None
-            self.failures_left -= 1
-            return self.failure
+    delays: Budget[float] | None = None
+    failures: Budget[Failure] | None = None
 
 
-def connects(script: Script | None) -> tuple[Conduct | None, Certificate | None]:
+def connects(script: Script | None) -> tuple[object, ...]:
     """Return what a script says of connections, as opposed to requests on an open one."""
     if script is None:
-        return None, None
-    return None if isinstance(script.conduct, Respond) else script.conduct, script.certificate
+        return None, None, None
+    conduct = None if isinstance(script.conduct, Respond) else script.conduct
+    return conduct, script.certificate, script.clients
 
 
 class Rules:
@@ -97,22 +113,25 @@ class Rules:
         if not self._scripts:
             return _NOTHING
         conduct: Conduct | None = None
-        delay: float | None = None
-        certificate: Certificate | None = None
+        certificate: Shown | None = None
+        clients: ClientAuth | None = None
         grpc: Grpc | None = None
         for script in self._matching(names, address, port):
             conduct = conduct or script.conduct
-            delay = script.delay if delay is None else delay
             certificate = certificate or script.certificate
+            clients = clients or script.clients
             grpc = grpc or script.grpc
-        return Effect(conduct, delay or 0.0, certificate or "valid", grpc)
+        return Effect(conduct, certificate or Shown(), clients, grpc)
 
-    def failure(self, names: Iterable[str], address: str | None, port: int | None) -> int | None:
-        """Use up one failure that holds here; return its status, or None when there is none."""
-        if not self._scripts:
-            return None
-        statuses = (script.fail() for script in self._matching(names, address, port))
-        return next((status for status in statuses if status is not None), None)
+    def failure(
+        self, names: Iterable[str], address: str | None, port: int | None
+    ) -> Failure | None:
+        """Use up one failure that holds here; None when there is none."""
+        return _spent(script.failures for script in self._matching(names, address, port))
+
+    def delay(self, names: Iterable[str], address: str | None, port: int | None) -> float:
+        """Use up one delay that holds here; return its seconds, 0 when there is none."""
+        return _spent(script.delays for script in self._matching(names, address, port)) or 0.0
 
     def lookup(self, name: str) -> Lookup | None:
         """Return what name servers were told of ``name``."""
@@ -133,6 +152,8 @@ class Rules:
     def _matching(
         self, names: Iterable[str], address: str | None, port: int | None
     ) -> Iterator[Script]:
+        if not self._scripts:
+            return
         hosts = [pattern for name in names for pattern in patterns(name)]
         if address is not None and is_address(address):
             hosts.append(address)
@@ -146,6 +167,12 @@ class Rules:
                 script = self._scripts.get(scope)
                 if script is not None:
                     yield script
+
+
+def _spent(budgets: Iterable[Budget[_T] | None]) -> _T | None:
+    """Spend of the first that has something left."""
+    found = (budget.spend() for budget in budgets if budget is not None)
+    return next((what for what in found if what is not None), None)
 
 
 _NOTHING = Effect()

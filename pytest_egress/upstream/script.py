@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, cast
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, cast
 
 from pytest_egress.upstream import conduct as c
-from pytest_egress.upstream.names import check_address, check_port, is_address
+from pytest_egress.upstream.arguments import (
+    as_bytes,
+    check_authorities,
+    check_choice,
+    check_headers,
+    check_names,
+    check_seconds,
+    check_server,
+    check_status,
+    check_times,
+)
+from pytest_egress.upstream.names import check_address, is_address
 from pytest_egress.upstream.record import Connection, Request
-from pytest_egress.upstream.rules import Scope, Script
+from pytest_egress.upstream.rules import Budget, Scope, Script
 
 __all__ = ["Stage", "Upstream"]
-
-_COMPUTED = {"content-length", "transfer-encoding", "x-egress-upstream"}
 
 
 class Stage(Protocol):
@@ -35,8 +45,12 @@ class Stage(Protocol):
         """Every address that a host has at any time."""
         ...
 
-    def change(self, scope: Scope, edit: Callable[[Script], None] | None) -> None:
+    def change(self, scope: Scope, edit: Callable[[Script], Script] | None) -> None:
         """Change what ``scope`` was told; None forgets it."""
+        ...
+
+    def wait(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Wait until ``done()`` holds, asked whenever something arrives; return whether it does."""
         ...
 
 
@@ -46,7 +60,8 @@ class Upstream:
     Each method returns the upstream it was called on, so that calls can be chained. What is told
     holds until `clear`, `Outside.reset` or a later call that replaces it: `refuse`, `hang`,
     `silent`, `reset`, `banner`, `echo`, `to` and `respond` replace each other; `delay`, `fail`,
-    `certificate` and `grpc_status` go along with what the upstream does otherwise.
+    `certificate`, `client_certificate`, `grpc_status` and all that is told a number of ``times``
+    go along with what the upstream does otherwise.
 
     Each method raises ValueError for an argument that it cannot use.
     """
@@ -126,15 +141,19 @@ class Upstream:
         """Accept connections and read from them, but never send a byte."""
         return self._does(c.Silent())
 
-    def reset(self) -> Upstream:
-        """Reset (RST) each connection after its first bytes, or 0.1 s when none come."""
-        return self._does(c.Reset())
+    def reset(self, times: int | None = None) -> Upstream:
+        """Reset (RST) each connection after its first bytes, or 0.1 s when none come.
+
+        With ``times``, reset the connections of the next so many HTTP requests, each after its
+        request has come, then go on as otherwise.
+        """
+        return self._does(c.Reset()) if times is None else self._fails(c.Reset(), times)
 
     def banner(self, data: bytes | str) -> Upstream:
         """Speak first, as SMTP or MySQL does: send ``data`` to each connection, then echo."""
         if not isinstance(data, (bytes, str)) or not data:
             raise ValueError(rf"expected bytes such as b'220 mail\r\n', got {data!r}")
-        return self._does(c.Banner(_bytes(data)))
+        return self._does(c.Banner(as_bytes(data)))
 
     def echo(self) -> Upstream:
         """Echo bytes, whatever protocol they look like (a probe's line is still signed)."""
@@ -149,7 +168,7 @@ class Upstream:
             tls_terminate: end TLS here and pass on what was in it; without, TLS goes through
                 untouched.
         """
-        host, port = _server(server)
+        host, port = check_server(server)
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
@@ -172,61 +191,65 @@ class Upstream:
         """Answer HTTP requests with this status, these headers and this body."""
         if not isinstance(body, (bytes, str)):
             raise ValueError(f"expected a body of bytes or str, got {body!r}")  # noqa: TRY004
-        answer = c.Respond(_status(status), _headers(headers or {}), _bytes(body))
+        answer = c.Respond(check_status(status), check_headers(headers or {}), as_bytes(body))
         return self._does(answer)
 
     def fail(self, status: int = 503, times: int = 1) -> Upstream:
         """Answer the next ``times`` HTTP requests with ``status``, then go on as otherwise."""
-        if not isinstance(times, int) or isinstance(times, bool) or times < 1:
-            raise ValueError(f"expected how many times, 1 or more, got {times!r}")
-        checked = _status(status)
+        return self._fails(check_status(status), times)
 
-        def edit(script: Script) -> None:
-            script.failure, script.failures_left = checked, times
-            _make_answer(script)
-
-        return self._change(edit)
-
-    def grpc_status(self, status: int | str, message: str = "") -> Upstream:
-        """End gRPC calls with a status, such as ``"UNAVAILABLE"`` or 14."""
+    def grpc_status(
+        self, status: int | str, message: str = "", times: int | None = None
+    ) -> Upstream:
+        """End gRPC calls, all or the next ``times``, with a status: ``"UNAVAILABLE"`` or 14."""
         if isinstance(status, str):
-            _choice("a gRPC status", status, c.GRPC_STATUS)
+            check_choice("a gRPC status", status, c.GRPC_STATUS)
             code = c.GRPC_STATUS.index(status)
         elif isinstance(status, int) and 0 <= status < len(c.GRPC_STATUS):
             code = int(status)
         else:
             raise ValueError(f"expected a gRPC status such as 'UNAVAILABLE' or 14, got {status!r}")
+        told = c.Grpc(code, str(message))
+        if times is not None:
+            return self._fails(told, times)
+        return self._change(lambda script: _answering(replace(script, grpc=told)))
 
-        def edit(script: Script) -> None:
-            script.grpc = c.Grpc(code, str(message))
-            _make_answer(script)
+    def delay(self, seconds: float, times: int | None = None) -> Upstream:
+        """Wait so many seconds before each answer, or before the next ``times`` answers.
 
-        return self._change(edit)
+        On a raw connection, that is before the first.
+        """
+        delays = Budget(check_seconds(seconds), None if times is None else check_times(times))
+        return self._change(lambda script: replace(script, delays=delays))
 
-    def delay(self, seconds: float) -> Upstream:
-        """Wait so many seconds before each answer (on a raw connection, before the first)."""
-        number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        if not number or not math.isfinite(seconds) or seconds < 0:
-            raise ValueError(f"expected a number of seconds, 0 or more, got {seconds!r}")
-
-        def edit(script: Script) -> None:
-            script.delay = float(seconds)
-
-        return self._change(edit)
-
-    def certificate(self, kind: str) -> Upstream:
+    def certificate(self, kind: str = "valid", names: Iterable[str] = ()) -> Upstream:
         """Choose the TLS certificate.
 
         Args:
             kind: ``valid``; ``expired`` (yesterday); ``wrong-name`` (for another host);
                 ``unknown-ca`` (issued by a CA that nobody was told of).
+            names: the host names, wildcards and IP addresses that it is for; without, the server
+                name that the client sends and the hosts that stand here.
         """
-        _choice("a certificate", kind, c.CERTIFICATES)
+        check_choice("a certificate", kind, c.CERTIFICATES)
+        shown = c.Shown(cast("c.Certificate", kind), check_names(names))
+        return self._change(lambda script: replace(script, certificate=shown))
 
-        def edit(script: Script) -> None:
-            script.certificate = cast("c.Certificate", kind)
+    def client_certificate(
+        self, *, required: bool = True, ca_file: str | Path | None = None
+    ) -> Upstream:
+        """Ask TLS clients for a certificate; `Request.client_certificate` is what they present.
 
-        return self._change(edit)
+        A certificate that the contract names (``tls.mode: MUTUAL``) is asked for without this.
+
+        Args:
+            required: refuse clients that have none.
+            ca_file: PEM of the CAs that may have issued it; others are refused. Without, that is
+                the outside's own CA, and any certificate that the contract names or a probe sends.
+        """
+        authorities = "" if ca_file is None else check_authorities(ca_file)
+        told = c.ClientAuth(bool(required), authorities)
+        return self._change(lambda script: replace(script, clients=told))
 
     def clear(self) -> Upstream:
         """Forget what this upstream (this host, port and address exactly) was told."""
@@ -237,25 +260,48 @@ class Upstream:
 
     @property
     def requests(self) -> list[Request]:
-        """The HTTP requests that named this upstream (Host, SNI) or arrived at its place."""
+        """The HTTP requests that arrived here, the first first.
+
+        Where several hosts share an address, those that named this one (Host, SNI).
+        """
         return [
             request
             for request in self._stage.requests
-            if self._covers(request, request.host, request.sni)
+            if self._scope.covers(request.names, request.address, request.port)
         ]
 
     @property
+    def count(self) -> int:
+        """How many HTTP requests there are in `requests`; each attempt of a retry is one."""
+        return len(self.requests)
+
+    @property
+    def count_by_address(self) -> dict[str, int]:
+        """`count` by the address that was dialled; addresses without a request are left out."""
+        return dict(Counter(request.address or "" for request in self.requests))
+
+    def wait_for_requests(self, count: int = 1, timeout: float = 5.0) -> list[Request]:
+        """Return `requests` once there are ``count`` of them.
+
+        For what comes later than the answer: a mirrored request, or one that the proxy gave up.
+
+        Raises:
+            TimeoutError: they have not come within ``timeout`` seconds.
+        """
+        if not self._stage.wait(lambda: self.count >= count, timeout):
+            raise TimeoutError(
+                f"{self!r} has seen {self.count} of {count} HTTP requests within {timeout} s"
+            )
+        return self.requests
+
+    @property
     def connections(self) -> list[Connection]:
-        """The connections that named this upstream (SNI) or arrived at its place."""
+        """The connections that arrived here, or were used again, the first first."""
         return [
             connection
             for connection in self._stage.connections
-            if self._covers(connection, connection.sni)
+            if self._scope.covers(connection.names, connection.address, connection.port)
         ]
-
-    def _covers(self, seen: Request | Connection, *names: str) -> bool:
-        known = [name for name in (*names, *seen.place_hosts) if name]
-        return self._scope.covers(known, seen.address, seen.port)
 
     def _resolves(self, lookup: c.Lookup) -> Upstream:
         if self._scope != Scope(self._scope.host):
@@ -265,76 +311,21 @@ class Upstream:
             )
         if is_address(self._scope.host):
             raise ValueError(f"{self!r} is an address: expected a name to resolve")
-
-        def edit(script: Script) -> None:
-            script.lookup = lookup
-
-        return self._change(edit)
+        return self._change(lambda script: replace(script, lookup=lookup))
 
     def _does(self, conduct: c.Conduct) -> Upstream:
-        def edit(script: Script) -> None:
-            script.conduct = conduct
+        return self._change(lambda script: replace(script, conduct=conduct))
 
-        return self._change(edit)
+    def _fails(self, failure: c.Failure, times: int) -> Upstream:
+        failures = Budget(failure, check_times(times))
+        return self._change(lambda script: _answering(replace(script, failures=failures)))
 
-    def _change(self, edit: Callable[[Script], None]) -> Upstream:
+    def _change(self, edit: Callable[[Script], Script]) -> Upstream:
         self._stage.change(self._scope, edit)
         return self
 
 
-def _make_answer(script: Script) -> None:
+def _answering(script: Script) -> Script:
     """Let requests be answered again: what was told now would have no effect otherwise."""
-    if not isinstance(script.conduct, c.Respond):
-        script.conduct = None
-
-
-def _choice(what: str, value: object, choices: Iterable[str]) -> None:
-    known = list(choices)
-    if value not in known:
-        near = difflib.get_close_matches(str(value).lower(), [item.lower() for item in known], n=1)
-        spelled = next((item for item in known if near and item.lower() == near[0]), None)
-        hint = f"; did you mean {spelled!r}?" if spelled else ""
-        raise ValueError(f"expected {what}, one of {', '.join(known)}; got {value!r}{hint}")
-
-
-def _status(status: object) -> int:
-    if isinstance(status, int) and not isinstance(status, bool) and 200 <= status <= 599:
-        return int(status)
-    raise ValueError(f"expected an HTTP status between 200 and 599, got {status!r}")
-
-
-def _headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    fields = []
-    for name, value in dict(headers).items():
-        text = str(value).strip()
-        usable = isinstance(name, str) and name and not set(name) & set(' \t\r\n:"(),/;<=>?@[]{}')
-        if not usable or not name.isascii() or set(text) & set("\r\n\0"):
-            raise ValueError(
-                f"expected header fields such as {{'etag': '1'}}, got {name!r}: {value!r}"
-            )
-        if name.lower() in _COMPUTED:
-            raise ValueError(f"{name!r} is set by the outside itself: expected other header fields")
-        fields.append((name, text))
-    return tuple(fields)
-
-
-def _bytes(data: bytes | str) -> bytes:
-    return data.encode() if isinstance(data, str) else data
-
-
-def _server(server: Any) -> tuple[str, int]:
-    """Return the host and port of a server of the user's."""
-    expected = "expected '127.0.0.1:8080', (host, port) or a server with .host and .port"
-    if isinstance(server, str):
-        host, _, port = server.rpartition(":")
-        if not host or not port.isdecimal() or "/" in host:
-            raise ValueError(f"{expected}, got {server!r}")
-        return host.removeprefix("[").removesuffix("]"), check_port(int(port))
-    pair = server if isinstance(server, tuple) else _attributes(server)
-    if len(pair) != 2 or not isinstance(pair[0], str):
-        raise ValueError(f"{expected}, got {server!r}")
-    return pair[0], check_port(pair[1])
-
-
-def _attributes(server: object) -> tuple[object, object]:
-    return getattr(server, "host", None), getattr(server, "port", None)
+    keep = isinstance(script.conduct, c.Respond)
+    return script if keep else replace(script, conduct=None)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_egress.upstream.authority import Authority
+from pytest_egress.upstream.clients import Clients
+from pytest_egress.upstream.journal import Journal
 from pytest_egress.upstream.pool import Workers
-from pytest_egress.upstream.record import Journal
 from pytest_egress.upstream.rules import Rules
 from pytest_egress.upstream.zone import Zone
 
@@ -33,5 +34,6 @@ class Site:
     zone: Zone
     journal: Journal
     authority: Authority
+    clients: Clients
     workers: Workers
     stopping: threading.Event

@@ -7,6 +7,7 @@ servers would; the proxy's view gives the loopback addresses that stand for them
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from pytest_egress.upstream.conduct import Lookup
 from pytest_egress.upstream.names import Names, is_address, patterns
 from pytest_egress.upstream.places import Place, Places
 from pytest_egress.upstream.rules import Rules
+from pytest_egress.upstream.tenants import NOBODY, Tenants
 
 __all__ = ["Reply", "View", "Zone"]
 
@@ -60,7 +62,7 @@ class Zone:
         self._by_address: dict[str, Place] = {}
         self._by_wildcard: dict[str, Place] = {}
         self._dedicated: set[str] = set()
-        self._endpoints: dict[str, list[str]] = {}
+        self._endpoints: Mapping[str, tuple[str, ...]] = {}
         # What proxies were told: by name, and the addresses that were located on the shared place.
         self._told: dict[str, tuple[str, ...] | Lookup | None] = {}
         self._shared: set[str] = set()
@@ -91,13 +93,18 @@ class Zone:
             )
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Return every address of ``name`` at any time; a wildcard has scripted ones only."""
+        """Return every address of ``name`` at any time: those it resolves to, its endpoints'."""
         lookup = self._rules.lookup(name)
         if lookup is not None:
-            return lookup.addresses
-        if name.startswith("*."):
-            return ()
-        return (name,) if is_address(name) else (self._names.address(name),)
+            found = list(lookup.addresses)
+        elif name.startswith("*."):
+            found = []
+        else:
+            found = [name if is_address(name) else self._names.address(name)]
+        for endpoint, hosts in self._endpoints.items():
+            if name in hosts and endpoint != name:
+                found.extend((endpoint,) if is_address(endpoint) else self.addresses(endpoint))
+        return tuple(dict.fromkeys(found))
 
     def known_address(self, name: str) -> str | None:
         """Return the first address of ``name`` if it has been asked for already."""
@@ -106,27 +113,29 @@ class Zone:
             return lookup.addresses[0]
         return self._names.known(name)
 
-    def hosts_at(self, address: str | None) -> tuple[str, ...]:
-        """Return the hosts served at ``address``: those that resolve to it first."""
+    def tenants_at(self, address: str | None) -> Tenants:
+        """Return the hosts that stand at ``address``."""
         if address is None:
-            return ()
-        hosts = self._rules.pointing_at(address)
-        hosts.extend(self._endpoints.get(address, ()))
+            return NOBODY
+        named = self._rules.pointing_at(address)
         name = self._names.name(address)
         if name is not None and self._rules.lookup(name) is None:
-            hosts.append(name)
-        return tuple(hosts)
+            named.append(name)
+        served = [host for end in (address, *named) for host in self._endpoints.get(end, ())]
+        return Tenants(tuple(named), tuple(host for host in served if host not in named))
 
-    def hosts_of(self, place: Place) -> tuple[str, ...]:
+    def tenants_of(self, place: Place) -> Tenants:
         """Return the hosts to whom ``place`` belongs."""
-        return (place.host,) if place.host is not None else self.hosts_at(place.address)
+        if place.host is not None:
+            return Tenants((place.host,))
+        return self.tenants_at(place.address)
 
     def place_at(self, address: str) -> Place:
         """Return the place that stands for ``address``: its own, else the shared one."""
         place = self._by_address.get(address)
         if place is not None:
             return place
-        for host in self.hosts_at(address):
+        for host in self.tenants_at(address):
             for pattern in patterns(host):
                 if pattern in self._by_wildcard:
                     return self._by_wildcard[pattern]
@@ -158,11 +167,12 @@ class Zone:
             for address in lookup.addresses:
                 self.own(address)
 
-    def serve(self, host: str, address: str) -> None:
-        """Let ``address`` be an endpoint of ``host``, whatever ``host`` resolves to."""
-        hosts = self._endpoints.setdefault(address, [])
-        if host not in hosts:
-            hosts.append(host)
+    def serve(self, endpoints: Mapping[str, tuple[str, ...]]) -> bool:
+        """Let each endpoint (address or name) be one of its hosts; return whether that is new."""
+        if self._endpoints is endpoints or self._endpoints == endpoints:
+            return False
+        self._endpoints = endpoints
+        return True
 
     def assign(self, host: str, address: str) -> bool:
         """Let ``host`` resolve to ``address`` from now on; return whether that is a change."""

@@ -218,15 +218,36 @@ def test_silent_and_reset_by_host(outside: Outside) -> None:
     assert len(outside.requests) == 2
 
 
-def test_host_header_goes_before_the_place(outside: Outside) -> None:
-    """For HTTP, the name that was asked for decides; the place only where that says nothing."""
+def test_who_stands_at_an_address_answers(outside: Outside) -> None:
+    """A mirrored request still names the host it was first sent to: that host does not see it."""
     outside.host("a.example").addresses("203.0.113.10").respond(201)
     outside.host("b.example").respond(202)
     got = [
         requests.get(url(outside), headers={"Host": host}, timeout=5).status_code
         for host in ("a.example", "b.example", "c.example")
     ]
-    assert got == [201, 202, 201]
+    assert got == [201, 201, 201]
+    assert outside.host("b.example").requests == []
+    assert [request.host for request in outside.host("a.example").requests] == [
+        "a.example",
+        "b.example",
+        "c.example",
+    ]
+
+
+def test_host_header_tells_hosts_of_one_address_apart(outside: Outside) -> None:
+    """Where several stand at an address, or it is not known who does, the name asked decides."""
+    outside.host("a.example").addresses("203.0.113.10").respond(201)
+    outside.host("b.example").addresses("203.0.113.10").respond(202)
+    got = [
+        requests.get(url(outside), headers={"Host": host}, timeout=5).status_code
+        for host in ("a.example", "b.example")
+    ]
+    assert got == [201, 202]
+    assert outside.host("b.example").count == 1
+    shared = "http://{}:{}/".format(*outside.locate("203.0.113.99", 80))
+    answer = requests.get(shared, headers={"Host": "b.example"}, timeout=5)
+    assert answer.status_code == 202
 
 
 def test_many_idle_connections_are_asked_to_close(outside: Outside) -> None:
