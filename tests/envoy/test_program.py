@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from time import perf_counter
+from time import process_time
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
@@ -80,8 +80,8 @@ def test_many_entries_compile_in_linear_time() -> None:
     """5,000 HTTPS entries take a fraction of a second; a quadratic step would take minutes."""
     entries = tuple(entry(f"h{number}.example.com", "443/HTTPS") for number in range(5000))
     contract = Contract(entries)
-    started = perf_counter()
+    started = process_time()
     program = compile_contract(contract, Workload())
     # Measured: 0.13 s. The bound leaves room for a busy machine.
-    assert perf_counter() - started < 2
+    assert process_time() - started < 2
     assert len(program.listeners[0]["filter_chains"]) == 5000

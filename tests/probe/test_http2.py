@@ -254,13 +254,13 @@ def test_an_early_answer_ends_the_sending() -> None:
     with serve(handler) as port:
         attempt = Prober().attempt(
             Target("http", "127.0.0.1", port, "/"),
-            Options(http_version="2", method="POST", body=b"x" * 20_000_000),
+            Options(http_version="2", method="POST", body=b"x" * 20_000_000, timeout=60),
         )
         done.set()
     assert attempt.failure is None
     assert attempt.response is not None
     assert (attempt.response.status, attempt.response.body) == (403, b"no")
-    assert attempt.timings["http"] < 2
+    assert attempt.timings["http"] < 30  # far from the timeout, with room for a busy machine
 
 
 @settings(max_examples=60, deadline=None)
