@@ -165,7 +165,7 @@ def _header_matches(matcher: _Json, headers: _Json) -> bool:
         return False  # a missing header never matches, inverted or not
     else:
         found = _text_matches(matcher["string_match"], value or "")
-    return found != matcher.get("invert_match", False)
+    return bool(found != matcher.get("invert_match", False))
 
 
 def _query_matches(matcher: _Json, given: Mapping[str, Sequence[str]]) -> bool:
