@@ -174,6 +174,8 @@ def _joined(parts: list[Contract]) -> Contract:
         virtual_services=tuple(item for part in parts for item in part.virtual_services),
         destination_rules=tuple(item for part in parts for item in part.destination_rules),
         gateways=tuple(item for part in parts for item in part.gateways),
+        kubernetes_services=tuple(item for part in parts for item in part.kubernetes_services),
+        kubernetes_pods=tuple(item for part in parts for item in part.kubernetes_pods),
         warnings=tuple(problem for part in parts for problem in part.warnings),
         files=tuple(file for part in parts for file in part.files),
         other_kinds=others,

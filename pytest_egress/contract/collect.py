@@ -26,6 +26,14 @@ __all__ = ["STDIN", "Collector", "Subject"]
 
 STDIN = "<stdin>"
 _KUSTOMIZATION = frozenset({"kustomization.yaml", "kustomization.yml"})
+# What an egress gateway is made of, beside Istio's own resources.
+_KUBERNETES = {
+    "Service": ("v1",),
+    "Pod": ("v1",),
+    "Deployment": ("apps/v1",),
+    "DaemonSet": ("apps/v1",),
+    "StatefulSet": ("apps/v1",),
+}
 _TEMPLATE = "yaml/template"
 _RENDERED_FROM = re.compile(r"^# Source: (\S.*)$", re.MULTILINE)
 
@@ -157,6 +165,12 @@ class Collector:
         kind = classify(value, report)
         if isinstance(kind, str):
             self.other_kinds[kind] += 1
+            if value["apiVersion"] in _KUBERNETES.get(kind, ()):
+                from pytest_egress.contract.kubernetes.read import read_kubernetes
+
+                known = read_kubernetes(value, report)
+                if known is not None:
+                    self.resources.append(known)
             return
         if isinstance(value, dict) and isinstance(value.get("kind"), str):
             self.kinds[value["kind"]] += 1

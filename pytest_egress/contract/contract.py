@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     # Read only where a contract has such objects: their many types take time to import.
     from pytest_egress.contract.destination_rule.resource import DestinationRule
     from pytest_egress.contract.gateway.resource import Gateway
+    from pytest_egress.contract.kubernetes.resource import KubernetesPod, KubernetesService
     from pytest_egress.contract.virtual_service.resource import VirtualService
 
 __all__ = ["Contract"]
@@ -37,6 +38,8 @@ class Contract:
     virtual_services: tuple[VirtualService, ...] = ()
     destination_rules: tuple[DestinationRule, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    kubernetes_services: tuple[KubernetesService, ...] = ()
+    kubernetes_pods: tuple[KubernetesPod, ...] = ()
     mesh: MeshConfig = field(default_factory=MeshConfig)
     warnings: tuple[Problem, ...] = ()
     files: tuple[str, ...] = ()

@@ -81,6 +81,8 @@ def _contract(collector: Collector, mesh: MeshConfig | None) -> Contract:
         virtual_services=_of_kind(resources, "VirtualService"),
         destination_rules=_of_kind(resources, "DestinationRule"),
         gateways=_of_kind(resources, "Gateway"),
+        kubernetes_services=_of_kind(resources, "KubernetesService"),
+        kubernetes_pods=_of_kind(resources, "KubernetesPod"),
         mesh=mesh or MeshConfig(),
         warnings=tuple(problems),
         files=tuple(collector.files),

@@ -106,6 +106,8 @@ class ServiceEntry(Resource):
 
     ``location`` unset means MESH_EXTERNAL, ``resolution`` unset means NONE. ``workload_selector``
     is None when absent. ``status_addresses`` are ``status.addresses[]`` as (host, value).
+    ``registry`` is istiod's: it knows Kubernetes Services and what ServiceEntries declare in the
+    same words, and prefers the former. No file says Kubernetes.
     """
 
     hosts: tuple[str, ...] = ()
@@ -118,6 +120,7 @@ class ServiceEntry(Resource):
     subject_alt_names: tuple[str, ...] = ()
     workload_selector: Mapping[str, str] | None = None
     status_addresses: tuple[tuple[str, str], ...] = ()
+    registry: Literal["External", "Kubernetes"] = "External"
 
 
 @dataclass(frozen=True, slots=True)

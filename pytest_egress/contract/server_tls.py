@@ -7,7 +7,7 @@ from typing import Any
 from pytest_egress.contract.report import Path, Report
 from pytest_egress.contract.schema import WRONG
 
-__all__ = ["check_server_tls"]
+__all__ = ["check_server_tls", "is_cipher"]
 
 _CIPHERS = frozenset(
     (
@@ -89,12 +89,12 @@ def _warn_ciphers(tls: dict[str, Any], path: Path, report: Report) -> None:
         message = "TLS below 1.2 needs cipherSuites that allow it"
         report.warning("server-tls/version", message, (*path, "minProtocolVersion"))
     for i, suite in enumerate(suites):
-        if suite is not WRONG and (not _is_cipher(suite) or suite in suites[:i]):
+        if suite is not WRONG and (not is_cipher(suite) or suite in suites[:i]):
             message = f'cipher suite "{suite}" is unknown or given twice: it is ignored'
             report.warning("server-tls/cipher", message, (*path, "cipherSuites", i))
             return
 
 
-def _is_cipher(suite: str) -> bool:
+def is_cipher(suite: str) -> bool:
     """As istiod: operators (``-``, ``+``, ``!``) pass unread."""
     return suite in {"", "ALL"} or not suite[0].isalnum() or suite in _CIPHERS

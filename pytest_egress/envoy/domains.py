@@ -33,7 +33,9 @@ class Domains:
         return free
 
 
-def virtual_host_domains(host: str, address: str, port: int, namespace: str) -> Domains:
+def virtual_host_domains(
+    host: str, address: str, port: int, namespace: str, *, headless: bool = False
+) -> Domains:
     """The domains of a service.
 
     Args:
@@ -41,12 +43,15 @@ def virtual_host_domains(host: str, address: str, port: int, namespace: str) -> 
         address: its IP or CIDR; ``0.0.0.0`` adds none.
         port: appended to each domain as a second form; 0 for none.
         namespace: of the asking workload, whose neighbours have the shortest names.
+        headless: of a Kubernetes Service without address, whose pods have names below it.
     """
     names = [host + "."] if not is_ip(host) else []
     short = [*names, join_host_port(host + ".", port)] if port else names
     for name in _kubernetes_names(host, namespace):
         short = [*short, *_with_port(name, port)]
     domains = [*_with_port(host, port), *short]
+    if headless:
+        domains += [f"*.{domain}" for domain in domains]
     if address != WILDCARD_ADDRESS:
         domains += _with_port(address, port)
     return Domains(tuple(domains), short)

@@ -62,6 +62,8 @@ def _lb_endpoint(instance: Instance) -> dict[str, Any]:
         "endpoint": {"address": socket_address(instance.address, instance.port)},
         "load_balancing_weight": instance.weight,
     }
+    if instance.ready:
+        endpoint["health_status"] = "HEALTHY"
     if instance.tls_mode == "istio":
         endpoint["metadata"] = _MUTUAL_TLS
     return endpoint

@@ -31,6 +31,7 @@ class Instance:
         tls_mode: ``istio`` where the endpoint takes Istio's mutual TLS, else ``disabled`` or
             what its label says.
         identity: SPIFFE name of its service account, possibly empty.
+        ready: Kubernetes says so; nothing says it of a ServiceEntry's endpoint.
     """
 
     address: str
@@ -41,6 +42,7 @@ class Instance:
     weight: int = 1
     tls_mode: str = "disabled"
     identity: str = ""
+    ready: bool = False
 
 
 class Registry:
@@ -116,10 +118,11 @@ def _endpoint_instances(
     """
     namespace = entry.metadata.namespace
     locality = endpoint.locality or _locality_label(labels)
-    default_mode = "istio" if endpoint.service_account else "disabled"
+    pod = entry.registry == "Kubernetes"
+    default_mode = "istio" if endpoint.service_account and not pod else "disabled"
     tls_mode = labels.get("security.istio.io/tlsMode", default_mode)
     identity = ""
-    if endpoint.service_account:
+    if endpoint.service_account or pod:
         identity = f"spiffe://cluster.local/ns/{namespace}/sa/{endpoint.service_account}"
     unix = endpoint.address.startswith(UNIX_PREFIX)
     address = endpoint.address.removeprefix(UNIX_PREFIX)
@@ -134,6 +137,7 @@ def _endpoint_instances(
             endpoint.weight or 1,
             tls_mode,
             identity,
+            ready=pod,
         )
 
 

@@ -135,7 +135,7 @@ def _bindings_of(
     if by_endpoint:
         instances = [it for it in registry.instances(service) if it.service_port == port.number]
         # With a selector there may just be no workload yet; a wildcard would take too much.
-        if instances or service.entry.workload_selector:
+        if instances or service.entry.workload_selector or service.of_kubernetes:
             for instance in instances:
                 if is_ip(instance.address):
                     yield replace(binding, address=instance.address)

@@ -144,7 +144,13 @@ def _service_hosts(egress: EgressScope, port: int, workload: Workload) -> list[d
             continue
         names.add(name)
         suffix = service_port.number if port == 0 else 0
-        named = virtual_host_domains(host, service.address, suffix, workload.namespace)
+        named = virtual_host_domains(
+            host,
+            service.address,
+            suffix,
+            workload.namespace,
+            headless=service.of_kubernetes and service.resolution == "NONE",
+        )
         domains = named.without(taken, known)
         if port == 0 and service_port.number != 80:
             # A bare name means port 80 to a proxy.

@@ -162,7 +162,7 @@ def _imported(
     else:
         candidates = visible_services(services, namespace, mesh)
     picked: list[Service] = []
-    chosen: dict[str, str] = {}  # host -> the namespace that owns it here
+    chosen: dict[str, Service] = {}  # host -> a service of the namespace that owns it here
     for candidate in candidates:
         if not imports.match(candidate):
             continue
@@ -170,9 +170,15 @@ def _imported(
         if service is None:
             continue
         picked.append(service)
-        if service.host not in chosen or service.namespace == namespace:
-            chosen[service.host] = service.namespace
-    return tuple(it for it in picked if chosen[it.host] == it.namespace)
+        owner = chosen.get(service.host)
+        if owner is None or service.namespace == namespace or _displaces(service, owner, namespace):
+            chosen[service.host] = service
+    return tuple(it for it in picked if chosen[it.host].namespace == it.namespace)
+
+
+def _displaces(service: Service, owner: Service, namespace: str) -> bool:
+    """Whether a Kubernetes Service takes a host from a ServiceEntry of another namespace."""
+    return service.of_kubernetes and not owner.of_kubernetes and owner.namespace != namespace
 
 
 def _exact_candidates(
@@ -218,6 +224,9 @@ def _one_per_host(egress: Iterable[EgressScope]) -> tuple[Service, ...]:
     for scope in egress:
         for service in scope.services:
             existing = added.setdefault(service.host, service)
+            if service.of_kubernetes and not existing.of_kubernetes:
+                added[service.host] = service
+                continue
             if existing is service or existing.ports == service.ports:
                 continue
             if _mergeable(existing, service):
@@ -242,7 +251,8 @@ def _mergeable(one: Service, other: Service) -> bool:
         return dict(x or {}) == dict(y or {})
 
     return (
-        a.metadata.namespace == b.metadata.namespace
+        a.registry == b.registry
+        and a.metadata.namespace == b.metadata.namespace
         and a.resolution == b.resolution
         and equal(a.metadata.labels, b.metadata.labels)
         and equal(a.workload_selector, b.workload_selector)

@@ -55,6 +55,11 @@ class Service:
         return self.entry.resolution
 
     @property
+    def of_kubernetes(self) -> bool:
+        """Whether it is a Kubernetes Service."""
+        return self.entry.registry == "Kubernetes"
+
+    @property
     def mesh_external(self) -> bool:
         """Whether the entry's location is MESH_EXTERNAL, the default."""
         return self.entry.location == "MESH_EXTERNAL"
@@ -87,6 +92,11 @@ def convert_services(contract: Contract, workload: Workload) -> list[Service]:
     services = [
         service for entry in contract.service_entries for service in convert_entry(entry, workload)
     ]
+    if contract.kubernetes_services or contract.virtual_services or contract.sidecars:
+        from pytest_egress.envoy.kubernetes import kubernetes_entries
+
+        for entry in kubernetes_entries(contract):
+            services.extend(convert_entry(entry, workload))
     services.sort(key=_age)
     return services
 

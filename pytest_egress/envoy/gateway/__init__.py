@@ -1,0 +1,1 @@
+"""Gateways as istiod programs them; imported only where a contract has one."""
