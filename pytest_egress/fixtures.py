@@ -26,9 +26,12 @@ OUTCOMES: pytest.StashKey[list[Outcome]] = pytest.StashKey()
 def egress_backend(pytestconfig: pytest.Config) -> Iterator[Backend]:
     """The backend that enforces contracts, shared by the whole run (each xdist worker has one)."""
     from pytest_egress.backends.local import LocalBackend
+    from pytest_egress.loading import pod_root
 
     backend = LocalBackend(
-        envoy=lookup(pytestconfig, "envoy")[0], live=lookup(pytestconfig, "live")[0]
+        envoy=lookup(pytestconfig, "envoy")[0],
+        live=lookup(pytestconfig, "live")[0],
+        pod_root=pod_root(pytestconfig),
     )
     backend.prepare()
     yield backend

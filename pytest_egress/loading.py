@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from pytest_egress.contract import Contract, load, loads, unsupported
+from pytest_egress.contract.pod_files import check_pod_files
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ContractError
 from pytest_egress.settings import base_directory, lookup
 
-__all__ = ["Loader", "loader"]
+__all__ = ["Loader", "loader", "pod_root"]
 
 
 _LOADER: pytest.StashKey[Loader] = pytest.StashKey()
@@ -123,7 +124,7 @@ class Loader:
         key = (str(base), *sources)
         if key not in self._contracts:
             try:
-                contract = _load(sources, base)
+                contract = _load(sources, base, pod_root(self._config))
             except ContractError as error:
                 raise pytest.UsageError(f"the egress contract cannot be used\n{error}") from None
             if not contract.service_entries:
@@ -132,13 +133,20 @@ class Loader:
         return self._contracts[key]
 
 
-def _load(sources: list[str], base: Path) -> Contract:
+def pod_root(config: pytest.Config) -> str:
+    """The directory that stands for the pod's root."""
+    value, source = lookup(config, "pod-root")
+    return _shown(base_directory(config, source) / value)
+
+
+def _load(sources: list[str], base: Path, root: str) -> Contract:
     texts = [source for source in sources if "\n" in source]
     paths = [_shown(base / source) for source in sources if "\n" not in source]
     parts = [load(paths)] if paths else []
     parts.extend(loads(text, file="<egress_contract>") for text in texts)
     contract = parts[0] if len(parts) == 1 else _joined(parts)
     refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
+    refused.extend(check_pod_files(contract, root))
     if refused:
         raise ContractError(refused)
     return contract

