@@ -6,6 +6,7 @@ knows no endpoints, DNS, faults or retries.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from urllib.parse import parse_qs
 
 from pytest_egress.envoy import Program
 
-__all__ = ["Answer", "Call", "simulate"]
+__all__ = ["Answer", "Call", "call_differences", "simulate"]
 
 _Json = Mapping[str, Any]
 _EXACT = 1 << 30
@@ -71,6 +72,20 @@ class Answer:
         """The fields that are set, as recorded answers have them."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in fields.items() if value}
+
+
+def call_differences(
+    program: Program, calls: Iterable[_Json], answers: Iterable[_Json]
+) -> list[str]:
+    """Where the calls meet other things than in the oracle's own simulation of them."""
+    found = []
+    for call, met in zip(calls, answers, strict=True):
+        told = simulate(program, Call.from_json(call)).to_json()
+        istiods = {name: met[name] for name in Answer.__slots__ if met.get(name)}
+        istiods |= {"clusters": met["weighted_clusters"]} if met.get("weighted_clusters") else {}
+        if told != istiods:
+            found.append(f"call {json.dumps(call)}: ours {told} istiod {istiods}")
+    return found
 
 
 def simulate(program: Program, call: Call) -> Answer:

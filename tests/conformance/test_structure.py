@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from tests.conformance.cases import compile_case, recorded
-from tests.conformance.simulation import Call, simulate
+from tests.conformance.simulation import Call, call_differences, simulate
 from tests.conformance.structure import ALLOWED, compare, differences, normalize
 
 
 @pytest.mark.parametrize("case", recorded("structure")[0], ids=lambda case: case["id"])
 def test_configuration_equals_istiods(case: dict[str, Any]) -> None:
     """Listeners, routes, clusters and endpoints are those that istiod pushes, as whole JSON."""
-    assert differences(compile_case(case), case["istiod"]) == []
+    program = compile_case(case)
+    assert differences(program, case["istiod"]) == []
+    met = case["istiod"].get("simulate", ())
+    assert call_differences(program, case.get("simulate", ()), met) == []
 
 
 @pytest.mark.parametrize("case", recorded("behaviour")[0], ids=lambda case: case["id"])

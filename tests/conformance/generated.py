@@ -1,0 +1,171 @@
+"""Contracts that hypothesis builds, judged by istiod and by us: ``python -m ...generated``."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from pytest_egress.contract import check, verdict
+from pytest_egress.errors import ContractError
+from tests.conformance.asking import Oracle, OracleError, asking, find_oracle
+from tests.conformance.cases import Case, compile_case, waits
+from tests.conformance.generate import KINDS, generated_cases
+from tests.conformance.simulation import call_differences
+from tests.conformance.structure import compare, normalize
+
+__all__ = ["Tally", "differences_of", "run_generated"]
+
+# istiod is asked so often whether an answer that is not ours is its only one.
+_REPEATS = 12
+
+
+class Tally(Counter[str]):
+    """How many examples came to which end: equal, refused, unstable, waiting, istiod fails."""
+
+
+def differences_of(case: Case, oracle: Oracle, tally: Tally) -> list[str]:
+    """Where our answer to a case is not istiod's; empty where the two agree."""
+    answer = oracle.ask({**case, "crd": True})
+    problems = check(case["yaml"])
+    ours, theirs = verdict(problems), _verdict(answer)
+    if ours != theirs:
+        said = [str(it) for it in problems if it.severity == "error"] or [str(p) for p in problems]
+        return [f"verdict: ours {ours} {said} istiod {theirs} {answer.get('validation')}"]
+    if ours == "refused":
+        tally["refused"] += 1
+        return []
+    if waits(case):
+        tally["waiting"] += 1
+        return []
+    if "error" in answer:
+        tally["istiod fails"] += 1
+        return []
+    found = _compare(case, answer)
+    if found and _unstable(case, answer, found, oracle):
+        tally["unstable"] += 1
+        return []
+    if not found:
+        tally["equal"] += 1
+    return found
+
+
+def _verdict(answer: Mapping[str, Any]) -> str:
+    if answer.get("error_kind") in {"validation", "parse"}:
+        return "refused"
+    return "warned" if answer.get("validation") else "accepted"
+
+
+def _compare(case: Case, answer: Mapping[str, Any]) -> list[str]:
+    try:
+        program = compile_case(case)
+    except ContractError as error:
+        return [f"ours refuses: {error}"]
+    found, _ = compare(program, answer)
+    if found:
+        return found
+    return call_differences(program, case.get("calls", ()), answer.get("simulate", ()))
+
+
+def _unstable(case: Case, answer: Mapping[str, Any], found: Sequence[str], oracle: Oracle) -> bool:
+    """Whether each difference is where istiod's own answers differ from one to the next."""
+    own: set[str] = set()
+    for _ in range(_REPEATS):
+        again = oracle.ask({**case, "crd": True})
+        lines = _compare(case, again)
+        if not lines:
+            return True
+        own |= set(_places(lines)) ^ set(_places(found))
+        own |= {place for place in _places(lines) if _at(answer, place) != _at(again, place)}
+    return set(_places(found)) <= own
+
+
+def _places(lines: Sequence[str]) -> list[str]:
+    return [line.partition(": ")[0] for line in lines]
+
+
+def _at(answer: Mapping[str, Any], place: str) -> Any:
+    kind, _, name = place.partition("[")
+    name = name.partition("]")[0]
+    key = "cluster_name" if kind == "endpoints" else "name"
+    return [normalize(it) for it in answer.get(kind, ()) if it[key] == name]
+
+
+def run_generated(
+    oracle: Oracle, examples: int, number: int, kinds: Collection[str] = KINDS
+) -> tuple[Tally, list[str]]:
+    """Compare so many generated contracts; the first difference ends it, made as small as it gets.
+
+    Returns:
+        the tally, and the difference with the case that shows it.
+    """
+    tally = Tally()
+    told: list[str] = []
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    @given(generated_cases(kinds))
+    def judged(case: Mapping[str, Any]) -> None:
+        found = differences_of(case, oracle, tally)
+        if found:
+            told[:] = [*found, "", _shown(case)]
+            raise AssertionError(found[0].partition(":")[0])
+
+    try:
+        judged()
+    except AssertionError:
+        assert told
+    return tally, told
+
+
+def _shown(case: Case) -> str:
+    about = [
+        f"{it}: {case[it]}" for it in ("namespace", "labels", "metadata", "calls") if it in case
+    ]
+    about += case["mesh"].splitlines()
+    return "\n".join([*(f"# {line}" for line in about), case["yaml"]])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line.
+
+    Returns:
+        0, 1 when there is a difference, 2 when there is no oracle.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--oracle", default="", metavar="PATH")
+    parser.add_argument("--examples", type=int, default=2000, metavar="N")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), metavar="N")
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    options = parser.parse_args(arguments)
+    try:
+        path = find_oracle(options.oracle)
+    except OracleError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    start = time.monotonic()
+    with asking(path) as oracle:
+        tally, told = run_generated(oracle, options.examples, options.seed, options.kinds)
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.items()))
+    seconds = time.monotonic() - start
+    sys.stdout.write(f"seed {options.seed}: {counts} in {seconds:.0f} s\n")
+    if told:
+        sys.stdout.write("\n".join(["DIFFERENT:", *told]) + "\n")
+    return 1 if told else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
