@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_egress.backends.local import LocalBackend
     from pytest_egress.backends.protocol import Backend
+    from pytest_egress.capture.calls import Call, Calls
     from pytest_egress.contract import Contract, load, loads
     from pytest_egress.contract.position import Position, Problem
     from pytest_egress.contract.resources import MeshConfig, Workload
     from pytest_egress.egress import Egress
     from pytest_egress.errors import (
         BackendError,
+        CapturedCallError,
         ContractError,
         EgressError,
         InconclusiveError,
+        NativeLibraryError,
         ProbeError,
+        UncapturedProcessWarning,
     )
     from pytest_egress.evidence import Evidence
     from pytest_egress.outcome import Outcome, Resolution
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BackendError",
+    "Call",
+    "Calls",
+    "CapturedCallError",
     "Contract",
     "ContractError",
     "Egress",
@@ -39,12 +46,14 @@ __all__ = [
     "InconclusiveError",
     "LocalBackend",
     "MeshConfig",
+    "NativeLibraryError",
     "Options",
     "Outcome",
     "Position",
     "ProbeError",
     "Problem",
     "Resolution",
+    "UncapturedProcessWarning",
     "Upstream",
     "Upstreams",
     "Verdict",
@@ -56,16 +65,20 @@ __all__ = [
 _MODULES = {
     "backends.local": ("LocalBackend",),
     "backends.protocol": ("Backend",),
+    "capture.calls": ("Call", "Calls"),
     "contract": ("Contract", "load", "loads"),
     "contract.position": ("Position", "Problem"),
     "contract.resources": ("MeshConfig", "Workload"),
     "egress": ("Egress",),
     "errors": (
         "BackendError",
+        "CapturedCallError",
         "ContractError",
         "EgressError",
         "InconclusiveError",
+        "NativeLibraryError",
         "ProbeError",
+        "UncapturedProcessWarning",
     ),
     "evidence": ("Evidence",),
     "outcome": ("Outcome", "Resolution"),

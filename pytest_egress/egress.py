@@ -12,15 +12,18 @@ from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ProbeError
-from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH
+from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH, Evidence
 from pytest_egress.outcome import Outcome, Resolution
 from pytest_egress.probe import Options, ProbeOptionError, Target
 from pytest_egress.report.explain import declarations, explain
 from pytest_egress.report.nearest import matches
-from pytest_egress.verdict import judge
+from pytest_egress.verdict import Judgement, judge
 
 if TYPE_CHECKING:
     import requests
+
+    from pytest_egress.capture.calls import Call
+    from pytest_egress.capture.capture import Capture, OnBlocked
 
 __all__ = ["Egress"]
 
@@ -43,6 +46,8 @@ class Egress:
         workload: who is asking.
         timeout: seconds that one probe may take, unless it says otherwise.
         on_outcome: called with each outcome, for the report of a failing test.
+        exclude: what every capture leaves out, beside loopback.
+        test: the name of the test, for the call log.
     """
 
     def __init__(
@@ -53,12 +58,16 @@ class Egress:
         *,
         timeout: float = 5.0,
         on_outcome: Callable[[Outcome], None] | None = None,
+        exclude: Iterable[str] = (),
+        test: str = "",
     ) -> None:
         self.backend = backend
         self.contract = contract
         self.workload = workload or Workload()
         self._timeout = timeout
         self._on_outcome = on_outcome
+        self._exclude = tuple(exclude)
+        self._test = test
         self._session: requests.Session | None = None
 
     # -- probes ---------------------------------------------------------------------------------
@@ -127,10 +136,8 @@ class Egress:
         judgement = judge(observation)
         evidence = observation.evidence
         declared: tuple[Position, ...] = ()
-        if evidence is not None and evidence.cluster not in {"", BLACK_HOLE, PASSTHROUGH}:
-            declared = declarations(
-                mesh.program.origins.get(evidence.cluster, ()), evidence.cluster
-            )
+        if evidence is not None:
+            declared = _declared(mesh, evidence)
         outcome = Outcome(
             str(target),
             judgement,
@@ -180,6 +187,64 @@ class Egress:
 
             self._session = pod_session(lambda: self.mesh)
         return self._session
+
+    def capture(
+        self,
+        *,
+        on_blocked: OnBlocked = "fail",
+        exclude: Iterable[str] = (),
+        trust: bool = True,
+    ) -> Capture:
+        """Bring this process's own connections into the pod: ``with egress.capture() as calls:``.
+
+        Every TCP connection and name lookup made through Python's sockets goes through the proxy
+        until the block is left, whichever library and thread makes it. Loopback stays out.
+
+        Args:
+            on_blocked: what calls that the mesh refuses, or that have no proof, do when the block
+                is left, even where the application swallowed the exception: ``fail`` raises
+                `CapturedCallError`, ``warn`` warns, ``allow`` leaves it to the test.
+            exclude: further hosts, globs (``*.internal``), addresses and networks that are
+                reached directly.
+            trust: have Python's TLS and libraries on top of it trust the simulated outside's CA.
+
+        Raises:
+            ProbeError: an argument is wrong.
+        """
+        from pytest_egress.capture.capture import Capture
+
+        if on_blocked not in {"fail", "warn", "allow"}:
+            raise ProbeError(f"on_blocked={on_blocked!r}: expected 'fail', 'warn' or 'allow'")
+        mesh: Any = self.mesh
+        if not hasattr(mesh, "settle"):
+            raise ProbeError(f"backend {self.backend.name} cannot capture this process's sockets")
+        try:
+            return Capture(
+                mesh,
+                declared=partial(_declared, mesh),
+                explain=self._explain_call,
+                on_blocked=on_blocked,
+                exclude=(*self._exclude, *exclude),
+                trust=trust,
+                test=self._test,
+            )
+        except ValueError as error:
+            raise ProbeError(f"exclude: {error}") from None
+
+    def _explain_call(self, call: Call) -> str:
+        where = f"\nmade at   {call.where}" if call.where else ""
+        if call.protocol in {"dns", "udp"}:
+            return f"{call}"
+        text = explain(
+            Target.parse(call.target),
+            Judgement(call.verdict, call.reason),
+            call.protocol,
+            call.evidence,
+            call.declared_by,
+            self.contract,
+            self.workload,
+        )
+        return f"{text}{where}"
 
     @property
     def policy(self) -> str:
@@ -244,6 +309,8 @@ class Egress:
             workload or self.workload,
             timeout=self._timeout,
             on_outcome=self._on_outcome,
+            exclude=self._exclude,
+            test=self._test,
         )
 
     def _read(self, url: str, options: dict[str, Any]) -> tuple[Target, Options]:
@@ -265,6 +332,13 @@ class Egress:
             return Target.parse(url), Options(**values)
         except ProbeOptionError as error:
             raise ProbeError(str(error)) from None
+
+
+def _declared(mesh: Mesh, evidence: Evidence) -> tuple[Position, ...]:
+    """Where the contract declares what a record's cluster leads to."""
+    if evidence.cluster in {"", BLACK_HOLE, PASSTHROUGH}:
+        return ()
+    return declarations(mesh.program.origins.get(evidence.cluster, ()), evidence.cluster)
 
 
 def _spelling(name: str, known: set[str]) -> str:

@@ -4,7 +4,11 @@ EgressError
 ├── ContractError       the contract cannot be used; every problem of every file at once
 ├── BackendError        the proxy or the simulated outside cannot be brought up, or was lost
 ├── ProbeError          a probe was asked for something that no probe can do
-└── InconclusiveError   a verdict was read although there is no proof either way
+├── InconclusiveError   a verdict was read although there is no proof either way
+├── NativeLibraryError  a library connects in native code, out of a capture's reach
+└── CapturedCallError   captured code called something outside of the contract (an AssertionError)
+
+UncapturedProcessWarning (a UserWarning) tells of a child process that a capture cannot see.
 """
 
 from __future__ import annotations
@@ -16,7 +20,16 @@ if TYPE_CHECKING:
 
     from pytest_egress.contract.position import Problem
 
-__all__ = ["BackendError", "ContractError", "EgressError", "InconclusiveError", "ProbeError"]
+__all__ = [
+    "BackendError",
+    "CapturedCallError",
+    "ContractError",
+    "EgressError",
+    "InconclusiveError",
+    "NativeLibraryError",
+    "ProbeError",
+    "UncapturedProcessWarning",
+]
 
 
 class EgressError(Exception):
@@ -68,3 +81,15 @@ class ProbeError(EgressError):
 
 class InconclusiveError(EgressError):
     """A verdict was read from an outcome that has no proof either way."""
+
+
+class CapturedCallError(EgressError, AssertionError):
+    """Captured code made calls that the mesh refuses, or that have no proof either way."""
+
+
+class NativeLibraryError(EgressError):
+    """A library was about to connect in native code, which a capture cannot lead to the proxy."""
+
+
+class UncapturedProcessWarning(UserWarning):
+    """A process was started inside a capture: what it calls is not captured."""

@@ -28,7 +28,8 @@ class Evidence:
 
     Attributes:
         kind: ``http`` for a request, ``connection`` for a connection (TCP and TLS, and every
-            connection that ended before it became a request).
+            connection that ended before it became a request), ``opened`` for one whose upstream
+            has just been connected.
         source: the downstream address, unique per probe.
         destination: the original destination, ``ip:port``.
         listener: name of the listener that took the connection.

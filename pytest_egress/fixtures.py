@@ -11,12 +11,24 @@ from pytest_egress.settings import lookup
 
 if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Backend
+    from pytest_egress.capture.calls import Calls
+    from pytest_egress.capture.capture import Capture
     from pytest_egress.egress import Egress
     from pytest_egress.outcome import Outcome
     from pytest_egress.upstream import Upstreams
 
-__all__ = ["OUTCOMES", "egress", "egress_backend", "egress_contract", "egress_upstreams"]
+__all__ = [
+    "CAPTURE",
+    "OUTCOMES",
+    "egress",
+    "egress_backend",
+    "egress_captured",
+    "egress_contract",
+    "egress_upstreams",
+]
 
+#: On a test's item: the capture that its fixture has begun.
+CAPTURE: pytest.StashKey[Capture] = pytest.StashKey()
 
 #: On a test's item: what its probes found.
 OUTCOMES: pytest.StashKey[list[Outcome]] = pytest.StashKey()
@@ -90,6 +102,8 @@ def egress(
         workload,
         timeout=lookup(config, "timeout")[0],
         on_outcome=outcomes.append,
+        exclude=lookup(config, "capture-exclude")[0],
+        test=item.nodeid,
     )
     try:
         _ = pod.mesh
@@ -97,6 +111,28 @@ def egress(
         _fail(error)
     yield pod
     pod.close()
+
+
+@pytest.fixture
+def egress_captured(request: pytest.FixtureRequest, egress: Egress) -> Iterator[Calls]:
+    """The calls of the test's own code: its connections go through the pod's proxy.
+
+    The capture begins with this fixture and ends with the test function.
+    """
+    from pytest_egress.errors import ProbeError
+    from pytest_egress.loading import capture_options
+
+    item = request.node
+    try:
+        capture = egress.capture(**capture_options(request.config, item))
+    except (ProbeError, pytest.UsageError) as error:
+        _fail(error)
+    item.stash[CAPTURE] = capture
+    yield capture.__enter__()
+    failure = capture.finish()  # the test has not been called: another fixture failed
+    del item.stash[CAPTURE]
+    if failure:
+        _fail(AssertionError(failure))
 
 
 def _fail(error: Exception) -> NoReturn:

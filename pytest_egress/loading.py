@@ -17,7 +17,7 @@ from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ContractError
 from pytest_egress.settings import base_directory, lookup
 
-__all__ = ["Loader", "loader", "pod_root"]
+__all__ = ["Loader", "capture_options", "captures", "loader", "pod_root"]
 
 
 _LOADER: pytest.StashKey[Loader] = pytest.StashKey()
@@ -28,6 +28,46 @@ def loader(config: pytest.Config) -> Loader:
     if _LOADER not in config.stash:
         config.stash[_LOADER] = Loader(config)
     return config.stash[_LOADER]
+
+
+def captures(config: pytest.Config, item: pytest.Item) -> bool:
+    """Whether a test's own connections are captured.
+
+    Raises:
+        pytest.UsageError: the marker's arguments are wrong.
+    """
+    value, source = lookup(config, "capture", item)
+    return bool(_captured(item, value)[0] if source == "marker" else value)
+
+
+def capture_options(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
+    """The keywords of `Egress.capture` for a test: those of its marker, else of the settings.
+
+    Raises:
+        pytest.UsageError: the marker's arguments are wrong.
+    """
+    on_blocked, source = lookup(config, "on-blocked", item)
+    mark = item.get_closest_marker("egress_captured")
+    options = _captured(item, mark)[1] if mark is not None else {}
+    if source != "marker":
+        options["on_blocked"] = on_blocked
+    return options
+
+
+def _captured(item: pytest.Item, mark: pytest.Mark) -> tuple[bool, dict[str, Any]]:
+    def signature(enabled: bool = True, /, **options: Any) -> tuple[bool, dict[str, Any]]:
+        return enabled, options
+
+    known = {"on_blocked", "exclude", "trust"}
+    for name in mark.kwargs.keys() - known:
+        raise pytest.UsageError(
+            f"{item.nodeid}: egress_captured: unknown option {name!r}; expected one of "
+            f"{', '.join(sorted(known))}"
+        )
+    try:
+        return signature(*mark.args, **mark.kwargs)
+    except TypeError as error:
+        raise pytest.UsageError(f"{item.nodeid}: egress_captured: {error}") from None
 
 
 class Loader:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_egress.fixtures import (
+    CAPTURE,
     OUTCOMES,
     egress,
     egress_backend,
+    egress_captured,
     egress_contract,
     egress_upstreams,
 )
@@ -19,7 +21,13 @@ from pytest_egress.settings import SETTINGS, add_options, lookup
 if TYPE_CHECKING:
     from pytest_egress.expectations import Expectation
 
-__all__ = ["egress", "egress_backend", "egress_contract", "egress_upstreams"]
+__all__ = [
+    "egress",
+    "egress_backend",
+    "egress_captured",
+    "egress_contract",
+    "egress_upstreams",
+]
 
 _MARKERS = {
     "egress_contract(*sources)": "the contract of this test: paths or globs (relative to the test "
@@ -27,6 +35,9 @@ _MARKERS = {
     "egress_policy(mode)": "the mesh's outboundTrafficPolicy for this test, REGISTRY_ONLY or "
     "ALLOW_ANY.",
     'egress_workload(namespace="default", **labels)': "the workload that asks in this test.",
+    "egress_captured(enabled=True, *, on_blocked, exclude, trust)": "the test's own connections go "
+    "through the pod's proxy; keywords are those of egress.capture(). False leaves the test out of "
+    "egress_capture.",
     "egress_reachable(*urls, **options)": "before the test runs, each URL must be answered by the "
     "upstream that the contract declares; options are those of a probe (headers, sni, ...).",
     "egress_blocked(*urls, **options)": "before the test runs, the mesh must refuse each URL.",
@@ -35,6 +46,7 @@ _MARKERS = {
 }
 _EXPECTATIONS = ("egress_reachable", "egress_blocked", "egress_resolves")
 _SECTION = "egress evidence"
+_CAPTURED: pytest.StashKey[str] = pytest.StashKey()
 _MOST_OUTCOMES = 10  # in the section of one failing test
 
 
@@ -74,6 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if not isinstance(item, pytest.Function):
             continue
+        _add_capture(config, item)
         if any(item.get_closest_marker(name) for name in _EXPECTATIONS):
             _read_expectations(item)
             if "egress" not in item.fixturenames:
@@ -97,7 +110,35 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if failures:
             item.stash[OUTCOMES].clear()  # the failure itself tells them
             pytest.fail("\n\n".join(failures), pytrace=False)
-    return (yield)
+    try:
+        result = yield
+    except BaseException:
+        failure = _end_capture(item)
+        if failure:
+            item.stash[_CAPTURED] = failure
+        raise
+    failure = _end_capture(item)
+    if failure:
+        item.stash[OUTCOMES].clear()  # the failure tells what matters
+        pytest.fail(failure, pytrace=False)
+    return result
+
+
+def _add_capture(config: pytest.Config, item: pytest.Function) -> None:
+    """Give a test whose connections are to be captured the fixture that does it."""
+    if "egress_captured" in item.fixturenames:
+        return
+    if item.get_closest_marker("egress_captured") or lookup(config, "capture")[0]:
+        from pytest_egress.loading import captures
+
+        if captures(config, item):
+            item.fixturenames.append("egress_captured")
+
+
+def _end_capture(item: pytest.Item) -> str:
+    """End the capture of a test with its function; what it found, empty if all is well."""
+    capture = item.stash.get(CAPTURE, None)
+    return capture.finish() if capture is not None else ""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -113,6 +154,8 @@ def pytest_runtest_makereport(
             shown.append(f"... and {len(outcomes) - _MOST_OUTCOMES} earlier outcomes")
         if shown:
             report.sections.append((_SECTION, "\n\n".join(shown)))
+    if call.when == "call" and report.failed and _CAPTURED in item.stash:
+        report.sections.append(("egress capture", item.stash[_CAPTURED]))
     return report
 
 

@@ -161,6 +161,30 @@ SETTINGS = (
         metavar="PATH",
     ),
     Setting("timeout", "seconds that one probe may take", 5.0, parse=_seconds, metavar="SECONDS"),
+    Setting(
+        "capture",
+        "capture the own connections of every test of the run, as the fixture egress_captured does",
+        False,
+        parse=_truth,
+        flag=True,
+        marker="egress_captured",
+    ),
+    Setting(
+        "capture-exclude",
+        "host, glob, address or network that captures leave out; may be given several times",
+        [],
+        parse=_paths,
+        metavar="HOST",
+        repeat=True,
+    ),
+    Setting(
+        "on-blocked",
+        "what a captured call outside of the contract does: fail, warn or allow",
+        "fail",
+        parse=_choice("fail", "warn", "allow"),
+        metavar="ACTION",
+        marker="egress_captured",
+    ),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 

@@ -33,12 +33,26 @@ from pytest_egress.probe import (
 from pytest_egress.upstream import Outside
 from pytest_egress.verdict import Observation
 
-__all__ = ["LocalMesh"]
+__all__ = ["LocalMesh", "PodSocket"]
 
 _CONTROL_PORT = 9  # discard (RFC 863): no contract is tested against it
 _CONTROL_NAME = "control.pytest-egress.invalid"
 _RECORD_TIMEOUT = 2.0  # seconds; a record takes 0.1 ms after the connection has ended
 _TOKEN_HEADER = "x-egress-upstream"  # noqa: S105  a header's name
+
+
+class PodSocket(socket.socket):
+    """A connection that the proxy has captured.
+
+    Attributes:
+        source: the downstream address, ``ip:port``, that the proxy's records of it carry.
+        connection: whatever the one who dialled wants to remember with it.
+    """
+
+    __slots__ = ("connection", "source")
+
+    source: str
+    connection: Any
 
 
 class LocalMesh:
@@ -73,6 +87,11 @@ class LocalMesh:
         self._resolver: Resolver = SystemResolver() if live else DnsResolver(outside.pod_dns)
         self._control_failure = "no positive control has passed through this proxy"
         self._prober: Prober | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the real outside is asked."""
+        return self._live
 
     @property
     def ca_file(self) -> str | None:
@@ -126,7 +145,7 @@ class LocalMesh:
         self._witness.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def dial(self, address: str, port: int, timeout: float) -> socket.socket:
+    def dial(self, address: str, port: int, timeout: float) -> PodSocket:
         """Open a connection to ``address:port`` as the pod would: captured by the proxy.
 
         Raises:
@@ -135,7 +154,8 @@ class LocalMesh:
         if ":" in address:
             raise OSError(errno.EAFNOSUPPORT, "the pod has no IPv6 address")
         source = self._source(address, port)
-        connection = socket.socket(socket.AF_UNIX)
+        connection = PodSocket(socket.AF_UNIX)
+        connection.source = f"{source[0]}:{source[1]}"
         try:
             connection.settimeout(timeout)
             connection.connect(str(self._socket))
@@ -144,7 +164,7 @@ class LocalMesh:
         except BaseException:
             connection.close()
             raise
-        self._dialled.source = f"{source[0]}:{source[1]}"
+        self._dialled.source = connection.source
         return connection
 
     def lookup(self, name: str, family: str = "A", timeout: float = 5.0) -> DnsAnswer:
@@ -170,6 +190,33 @@ class LocalMesh:
             live=self._live,
             control=self._control_failure,
         )
+
+    def records(self, source: str) -> tuple[Evidence, ...]:
+        """The records of a connection (`PodSocket.source`) that have come since they were asked."""
+        return self._witness.take(source)
+
+    def wait_for_records(
+        self, source: str, timeout: float, known: tuple[Evidence, ...] = ()
+    ) -> tuple[Evidence, ...]:
+        """The records of a connection that has ended; after ``timeout``, what has come of them.
+
+        ``known`` are those that have been taken already; they are not returned again.
+        """
+        return self._witness.wait(source, timeout, known)
+
+    def settle(self) -> str:
+        """Return once the records of all that has happened so far are here; empty, or why not.
+
+        The proxy works in one thread: when a control has passed through it, what came before is
+        done, and its records have been sent.
+        """
+        return self._control() or (
+            "" if self._witness.settle() else "the proxy's records cannot be received"
+        )
+
+    def accepted(self, evidence: Evidence) -> UpstreamProof | None:
+        """What the simulated outside knows of the connection that the proxy opened."""
+        return self._accepted(evidence)
 
     def _get_prober(self) -> Prober:
         if self._prober is None:

@@ -7,12 +7,14 @@ which a file would do only milliseconds later.
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pytest_egress.envoy.instruments import HTTP_CHAIN
 from pytest_egress.evidence import Evidence
@@ -21,6 +23,7 @@ __all__ = ["Witness"]
 
 _HTTP_CHAINS = {HTTP_CHAIN, "virtualOutbound-catchall-tcp-http"}  # the latter is istiod's
 _KEEP = 10_000  # sources whose records nobody asked for: application traffic of a long run
+_SETTLE_TIMEOUT = 5.0  # seconds; draining what lies in the sockets takes microseconds
 
 
 class Witness:
@@ -31,87 +34,132 @@ class Witness:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
+        self._listener.setblocking(False)
+        self._bell, self._rope = socket.socketpair()
         self._changed = threading.Condition()
         self._records: OrderedDict[str, list[Evidence]] = OrderedDict()
-        self._connections: set[socket.socket] = set()
         self._closed = False
-        self._thread = threading.Thread(target=self._accept, name="egress-witness", daemon=True)
+        self._rung = self._drained = 0
+        self._thread = threading.Thread(target=self._run, name="egress-witness", daemon=True)
         self._thread.start()
 
-    def wait(self, source: str, timeout: float) -> tuple[Evidence, ...]:
-        """Return the records of ``source`` once they are complete.
+    def wait(
+        self, source: str, timeout: float, known: tuple[Evidence, ...] = ()
+    ) -> tuple[Evidence, ...]:
+        """Return the records of ``source`` once they are complete, and forget them.
 
         That is when its connection's own record is there and, where that one names a filter chain
         that speaks HTTP, a request's as well (each logger has a connection of its own, so they
         come in any order). When ``timeout`` seconds pass, what has come so far is returned.
+        ``known`` are records of it that have been taken already.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
-            while not self._complete(source):
+            while not self._complete(source, known):
                 left = deadline - time.monotonic()
                 if left <= 0 or self._closed:
                     break
                 self._changed.wait(left)
-            records = self._records.pop(source, [])
-        return tuple(
-            replace(record, filter_chain="") if record.filter_chain == HTTP_CHAIN else record
-            for record in records
-        )
+            return self._take(source)
+
+    def take(self, source: str) -> tuple[Evidence, ...]:
+        """Return the records of ``source`` that are there, and forget them."""
+        with self._changed:
+            return self._take(source)
+
+    def settle(self) -> bool:
+        """Return once everything that the proxy has sent so far is here; False: it was lost."""
+        with self._changed:
+            self._rung += 1
+            wanted = self._rung
+            with contextlib.suppress(OSError):
+                self._rope.send(b".")
+            self._changed.wait_for(lambda: self._closed or self._drained >= wanted, _SETTLE_TIMEOUT)
+            return self._drained >= wanted
 
     def close(self) -> None:
         """Stop receiving; whoever waits gets what is there."""
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
             self._changed.notify_all()
-            connections = list(self._connections)
-        # shutdown() wakes the threads that sit in accept() and recv(); close() alone does not.
-        for endpoint in (self._listener, *connections):
             with contextlib.suppress(OSError):
-                endpoint.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+                self._rope.send(b".")
         self._thread.join(2)
+        self._rope.close()
         self.path.unlink(missing_ok=True)
 
-    def _complete(self, source: str) -> bool:
-        records = self._records.get(source, ())
+    def _take(self, source: str) -> tuple[Evidence, ...]:
+        return tuple(
+            replace(record, filter_chain="") if record.filter_chain == HTTP_CHAIN else record
+            for record in self._records.pop(source, ())
+        )
+
+    def _complete(self, source: str, known: tuple[Evidence, ...]) -> bool:
+        records = (*known, *self._records.get(source, ()))
         kinds = {record.kind for record in records}
         return "connection" in kinds and (
             "http" in kinds or not any(record.filter_chain in _HTTP_CHAINS for record in records)
         )
 
-    def _accept(self) -> None:
-        readers = []
-        while not self._closed:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                break  # closed
-            with self._changed:
-                self._connections.add(connection)
-            reader = threading.Thread(target=self._read, args=(connection,), daemon=True)
-            reader.start()
-            readers.append(reader)
-        for reader in readers:
-            reader.join(2)
+    def _run(self) -> None:
+        """Read every connection in turn, in one thread: rounds have an end that can be waited for.
 
-    def _read(self, connection: socket.socket) -> None:
+        A round that begins after the bell has been rung, and that finds nothing to read, has seen
+        all that was there when it rang.
+        """
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as open_sockets:
+            for opened in (self._listener, self._bell):
+                open_sockets.enter_context(opened)
+                selector.register(opened, selectors.EVENT_READ)
+            rung = 0
+            while not self._closed:
+                if rung > self._drained:
+                    ready = selector.select(0)
+                    if not ready:
+                        with self._changed:
+                            self._drained = rung
+                            self._changed.notify_all()
+                        continue
+                else:
+                    ready = selector.select()
+                for key, _ in ready:
+                    if key.fileobj is self._listener:
+                        self._accept(selector, open_sockets)
+                    elif key.fileobj is self._bell:
+                        self._bell.recv(1 << 12)
+                        with self._changed:
+                            rung = self._rung
+                    elif not self._read(key.fileobj, key.data):
+                        selector.unregister(key.fileobj)
+
+    def _accept(self, selector: selectors.BaseSelector, open_sockets: contextlib.ExitStack) -> None:
         import msgpack
 
-        unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
-        with connection:
-            while True:
-                try:
-                    data = connection.recv(1 << 16)
-                except OSError:
-                    break  # the proxy is gone
-                if not data:
-                    break
-                unpacker.feed(data)
-                # Fluentd forward mode: [tag, [[time, record], ...]]
-                for _tag, entries, *_options in unpacker:
-                    self._add([Evidence.from_record(record) for _time, record in entries])
-        with self._changed:
-            self._connections.discard(connection)
+        with contextlib.suppress(OSError):
+            connection, _ = self._listener.accept()
+            connection.setblocking(False)
+            open_sockets.enter_context(connection)
+            unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
+            selector.register(connection, selectors.EVENT_READ, unpacker)
+
+    def _read(self, connection: Any, unpacker: Any) -> bool:
+        """Take what lies in a logger's connection; False when it has ended."""
+        try:
+            data = connection.recv(1 << 16)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""  # the proxy is gone
+        if not data:
+            connection.close()
+            return False
+        unpacker.feed(data)
+        # Fluentd forward mode: [tag, [[time, record], ...]]
+        for _tag, entries, *_options in unpacker:
+            self._add([Evidence.from_record(record) for _time, record in entries])
+        return True
 
     def _add(self, records: list[Evidence]) -> None:
         with self._changed:

@@ -27,6 +27,7 @@ from pytest_egress.envoy.instruments import (
     control_listener,
     dynamic_port,
     names_cluster,
+    opened_log,
     original_destination,
 )
 from pytest_egress.envoy.program import Program
@@ -279,8 +280,8 @@ class _Rewriter:
             kind = config["@type"]
             if kind == _HCM:
                 config = self._hcm(listener, config)
-            elif kind == _TCP_PROXY and config.get("access_log"):
-                config = {key: value for key, value in config.items() if key != "access_log"}
+            elif kind == _TCP_PROXY:
+                config = {**config, **opened_log(listener)}
             elif kind == _SNI_DFP and self._places is not None:
                 config = _with_resolver(config, self._places)
                 config["port_value"] = self._places.port_for(config["port_value"])

@@ -18,6 +18,7 @@ __all__ = [
     "control_listener",
     "dynamic_port",
     "names_cluster",
+    "opened_log",
     "original_destination",
 ]
 
@@ -155,11 +156,23 @@ def control_listener() -> Json:
     }
 
 
+def opened_log(listener: str) -> Json:
+    """Settings of a ``tcp_proxy`` that report a connection as soon as its upstream is connected.
+
+    The connection's own record comes when it ends, which a pooled one may never do.
+    """
+    only = {"log_type_filter": {"types": ["TcpUpstreamConnected"]}}
+    return {
+        "access_log": [{**access_log("opened", listener), "filter": only}],
+        "access_log_options": {"flush_access_log_on_connected": True},
+    }
+
+
 def access_log(kind: str, listener: str, route_config: str = "") -> Json:
     """An access logger that sends each record to the witness as it is made.
 
     Args:
-        kind: ``http`` or ``connection``, see `pytest_egress.evidence.Evidence`.
+        kind: ``http``, ``connection`` or ``opened``, see `pytest_egress.evidence.Evidence`.
         listener: name of the listener it stands on; Envoy has no operator for it.
         route_config: name of the route configuration, for ``http``.
     """

@@ -154,7 +154,7 @@ def test_routes_and_endpoints_are_inlined(program: Program, outside: Outside, li
 
 @pytest.mark.parametrize("live", [False, True])
 def test_every_connection_is_reported_once(program: Program, outside: Outside, live: bool) -> None:
-    """One logger for each listener and one for each HTTP manager, with their own names in it."""
+    """A logger for each listener and each HTTP manager, and one that tells of the connect."""
     bootstrap = embed(program, SOCKETS, None if live else outside)
     for name, listener in resources(bootstrap, "listeners").items():
         (log,) = listener["access_log"]
@@ -166,7 +166,12 @@ def test_every_connection_is_reported_once(program: Program, outside: Outside, l
             assert (record["kind"], record["listener"]) == ("http", name)
             assert record["route_config"] == manager["route_config"]["name"]
         for proxy in typed(chains(listener), ".TcpProxy"):
-            assert "access_log" not in proxy
+            if name == CONTROL_CLUSTER:
+                continue
+            (log,) = proxy["access_log"]
+            record = log["typed_config"]["record"]
+            assert (record["kind"], record["listener"]) == ("opened", name)
+            assert log["filter"] == {"log_type_filter": {"types": ["TcpUpstreamConnected"]}}
 
 
 def test_no_simulated_upstream_is_off_loopback(program: Program, outside: Outside) -> None:
