@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
-from typing import Any
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from typing import TYPE_CHECKING, Any
 
 from pytest_egress.envoy.forward_proxy import sni_forward_proxy
-from pytest_egress.envoy.names import WILDCARD_ADDRESS, cluster_name, parse_prefix
+from pytest_egress.envoy.names import WILDCARD_ADDRESS, cluster_name, is_ip, parse_prefix
 from pytest_egress.envoy.protocols import TLS, Protocol
 from pytest_egress.envoy.services import Service, ServicePort
 
-__all__ = ["PLAINTEXT_HTTP", "Chain", "HttpRoutes", "tcp_chain", "tcp_proxy"]
+if TYPE_CHECKING:
+    from pytest_egress.envoy.virtual_service.rule import Rule
+
+__all__ = [
+    "PLAINTEXT_HTTP",
+    "Chain",
+    "HttpRoutes",
+    "network_filters",
+    "split_tcp_proxy",
+    "tcp_chain",
+    "tcp_proxy",
+]
 
 # What http_inspector reports; HTTP/1.0 is not among them unless PILOT_HTTP10 is set.
 PLAINTEXT_HTTP = ["http/1.1", "h2c"]
@@ -38,10 +49,11 @@ class Chain:
 
     Attributes:
         server_names: of the TLS handshake; empty matches any.
-        cidrs: destination ranges; empty matches any.
+        cidrs: destination ranges and addresses; empty matches any.
         plaintext_http: match what http_inspector takes for HTTP.
         filters: the network filters of a TCP chain.
         routes: of an HTTP chain, else None.
+        rule: the VirtualService's rule that made it, else None.
     """
 
     server_names: tuple[str, ...] = ()
@@ -49,6 +61,7 @@ class Chain:
     plaintext_http: bool = False
     filters: tuple[dict[str, Any], ...] = ()
     routes: HttpRoutes | None = None
+    rule: Rule | None = None
 
     @property
     def matches_all(self) -> bool:
@@ -73,7 +86,7 @@ class Chain:
             match["server_names"] = sorted(self.server_names)
         ranges = [
             {"address_prefix": str(it.ip), "prefix_len": it.network.prefixlen}
-            for it in _prefixes(self.cidrs)
+            for it in _prefixes(sorted(self.cidrs))
         ]
         if ranges:
             match["prefix_ranges"] = ranges
@@ -91,7 +104,9 @@ def tcp_chain(service: Service, port: ServicePort, bind: str, cidrs: tuple[str, 
     # A service with one port is meant whatever port the Sidecar listens on.
     number = service.ports[0].number if len(service.ports) == 1 else port.number
     name = cluster_name(service.host, number)
-    filters = _network_filters(service, port, name)
+    filters = network_filters(port.protocol, tcp_proxy(name))
+    if service.dynamic_wildcard:
+        filters = (sni_forward_proxy(service.host, port.number), *filters)
     if port.protocol not in TLS:
         return Chain(cidrs=cidrs, filters=filters)
     unaddressed = service.address == WILDCARD_ADDRESS and bind == WILDCARD_ADDRESS
@@ -108,23 +123,32 @@ def tcp_proxy(cluster: str) -> dict[str, Any]:
     }
 
 
-def _network_filters(
-    service: Service, port: ServicePort, cluster: str
-) -> tuple[dict[str, Any], ...]:
-    proxy = tcp_proxy(cluster)
-    filters: tuple[dict[str, Any], ...] = (proxy,)
-    if port.protocol == "Mongo":
-        mongo = {
-            "name": "envoy.filters.network.mongo_proxy",
-            "typed_config": {"@type": _MONGO_PROXY, "stat_prefix": cluster},
-        }
-        filters = (mongo, proxy)
-    if service.dynamic_wildcard:
-        filters = (sni_forward_proxy(service.host, port.number), *filters)
-    return filters
+def split_tcp_proxy(stat_prefix: str, weights: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """The terminal filter that forwards each connection to one of several clusters."""
+    clusters = [{"name": name, "weight": weight} for name, weight in weights]
+    return {
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": _TCP_PROXY,
+            "stat_prefix": stat_prefix,
+            "weighted_clusters": {"clusters": clusters},
+        },
+    }
 
 
-def _prefixes(cidrs: tuple[str, ...]) -> list[IPv4Interface | IPv6Interface]:
+def network_filters(protocol: Protocol, proxy: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The filters of a chain that ends in ``proxy``; MongoDB's own goes before it."""
+    if protocol != "Mongo":
+        return (proxy,)
+    prefix = proxy["typed_config"]["stat_prefix"]
+    mongo = {
+        "name": "envoy.filters.network.mongo_proxy",
+        "typed_config": {"@type": _MONGO_PROXY, "stat_prefix": prefix},
+    }
+    return mongo, proxy
+
+
+def _prefixes(cidrs: Iterable[str]) -> list[IPv4Interface | IPv6Interface]:
     """The ranges with their host bits; one that starts at 0.0.0.0 restricts nothing."""
-    parsed = (parse_prefix(cidr) for cidr in cidrs)
+    parsed = (ip_interface(it) if is_ip(it) else parse_prefix(it) for it in cidrs)
     return [it for it in parsed if it is not None and str(it.ip) != WILDCARD_ADDRESS]

@@ -22,6 +22,15 @@ class _Names:
     def match(self, host: str) -> bool:
         return host in self.exact or any(subset_of(host, pattern) for pattern in self.wildcards)
 
+    def match_virtual_host(self, host: str) -> bool:
+        """Whether a VirtualService's host overlaps with an import, whichever of them is wider."""
+        if host in self.exact:
+            return True
+        exact = self.exact if is_wildcard(host) else ()
+        return any(
+            subset_of(host, name) or subset_of(name, host) for name in (*exact, *self.wildcards)
+        )
+
     def excludes(self, host: str) -> bool:
         return any(subset_of(host, pattern) for pattern in self.excluded)
 
@@ -87,3 +96,17 @@ class Imports:
         if any(names.excludes(host) for names in sources):
             return False
         return any(names.match(host) for names in sources)
+
+    def match_virtual_host(self, namespace: str, host: str) -> bool:
+        """Whether a host of a VirtualService in ``namespace`` is imported.
+
+        Other than a service, a VirtualService for ``*.com`` is also imported by ``a.com``.
+        """
+        sources = [
+            names
+            for names in (self.by_namespace.get(namespace), self.by_namespace.get("*"))
+            if names is not None
+        ]
+        if any(names.excludes(host) for names in sources):
+            return False
+        return any(names.match_virtual_host(host) for names in sources)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 
-from pytest_egress.contract.resources import EgressListener, ServiceEntry
+from pytest_egress.contract.resources import EgressListener, ServiceEntry, Workload
 from pytest_egress.envoy.chains import Chain, HttpRoutes, tcp_chain
 from pytest_egress.envoy.conflicts import Outcome, resolve_conflict
 from pytest_egress.envoy.instances import Registry
@@ -53,6 +53,12 @@ class ListenerEntry:
         """Istio's name: ``0.0.0.0_443``."""
         return f"{self.bind}_{self.port.number}"
 
+    def start(self, chains: list[Chain], origin: ServiceEntry) -> None:
+        """The chains of the service that the listener is made for, whatever they match."""
+        self.chains += chains
+        self._matches.update(chain.conflict_key for chain in chains)
+        self.origins[id(origin)] = origin
+
     def add(self, chains: list[Chain], origin: ServiceEntry) -> None:
         """Append the chains whose match is new; of two alike the first, the oldest, wins."""
         for chain in chains:
@@ -71,14 +77,36 @@ class _Binding:
     to_port: bool
 
 
-def listener_entries(scope: Scope, registry: Registry) -> list[ListenerEntry]:
+@dataclass(frozen=True, slots=True)
+class _Routing:
+    """What chains depend on besides the service: the VirtualServices of its egress listener."""
+
+    scope: Scope
+    egress: EgressScope
+    workload: Workload
+
+    def chains(
+        self, service: Service, port: ServicePort, bind: str, cidrs: tuple[str, ...]
+    ) -> list[Chain]:
+        """The TCP or TLS chains of one service port."""
+        if not self.egress.virtual_services:
+            return [tcp_chain(service, port, bind, cidrs)]
+        from pytest_egress.envoy.virtual_service.chains import routed_chains
+
+        return routed_chains(
+            service, port, bind, cidrs, self.egress.virtual_services, self.scope, self.workload
+        )
+
+
+def listener_entries(scope: Scope, registry: Registry, workload: Workload) -> list[ListenerEntry]:
     """All per-port listeners of a workload, in order of arrival."""
     entries: dict[tuple[str, int], ListenerEntry] = {}
     for egress in scope.egress:
         binding = _binding(egress.listener)
+        routing = _Routing(scope, egress, workload)
         if egress.listener.port is not None:
             for service, port in _on_sidecar_port(egress, binding):
-                _add(entries, service, port, binding)
+                _add(entries, service, port, binding, routing)
             continue
         # What a Sidecar's own ports have taken is closed to the listener without port.
         for entry in entries.values():
@@ -88,7 +116,7 @@ def listener_entries(scope: Scope, registry: Registry) -> list[ListenerEntry]:
                 if _reserved(binding, port):
                     continue
                 for bound in _bindings_of(service, port, binding, registry):
-                    _add(entries, service, port, bound)
+                    _add(entries, service, port, bound, routing)
     return list(entries.values())
 
 
@@ -148,6 +176,7 @@ def _add(
     service: Service,
     port: ServicePort,
     binding: _Binding,
+    routing: _Routing,
 ) -> None:
     """Give one service port its place (istiod's ``buildSidecarOutboundListener``)."""
     if port.protocol == "UDP":
@@ -173,11 +202,11 @@ def _add(
         if _shares_wildcard(port, bind):
             protocol = SNIFFED
         entry = entries[key] = ListenerEntry(bind, port, binding.to_port, protocol)
-        entry.add(_chains(service, port, bind, cidrs), origin)
+        entry.start(_chains(service, port, bind, cidrs, routing), origin)
     elif outcome is Outcome.SHARE:
         existing.origins[id(origin)] = origin
     else:
-        existing.add(_chains(service, port, bind, cidrs), origin)
+        existing.add(_chains(service, port, bind, cidrs, routing), origin)
         if outcome is Outcome.SNIFF:
             existing.protocol = SNIFFED
 
@@ -187,9 +216,11 @@ def _shares_wildcard(port: ServicePort, bind: str) -> bool:
     return port.protocol in HTTP and port.protocol != "HTTP_PROXY" and bind == WILDCARD_ADDRESS
 
 
-def _chains(service: Service, port: ServicePort, bind: str, cidrs: tuple[str, ...]) -> list[Chain]:
+def _chains(
+    service: Service, port: ServicePort, bind: str, cidrs: tuple[str, ...], routing: _Routing
+) -> list[Chain]:
     if port.protocol in TCP:
-        return [tcp_chain(service, port, bind, cidrs)]
+        return routing.chains(service, port, bind, cidrs)
     sniffed = port.protocol == SNIFFED
     if port.number == 0:
         name = bind  # a Unix socket
@@ -201,4 +232,4 @@ def _chains(service: Service, port: ServicePort, bind: str, cidrs: tuple[str, ..
         plaintext_http=sniffed or _shares_wildcard(port, bind),
         routes=HttpRoutes(name, port.protocol, service),
     )
-    return [tcp_chain(service, port, bind, cidrs), http] if sniffed else [http]
+    return [*routing.chains(service, port, bind, cidrs), http] if sniffed else [http]

@@ -111,7 +111,11 @@ def virtual_outbound(policy: OutboundTrafficPolicy, workload: Workload) -> dict[
         built["listener_filters"] = [_HTTP_INSPECTOR]
         manager = connection_manager(
             "outbound_virtualOutbound_allow_any_dynamic_dns;",
-            {"route_config": route_configuration("allow_any_dynamic_dns", [catch_all(policy)])},
+            {
+                "route_config": route_configuration(
+                    "allow_any_dynamic_dns", [catch_all(policy).to_json()]
+                )
+            },
             allow_any_dynamic_dns=True,
             dns_capture=workload.dns_capture,
         )

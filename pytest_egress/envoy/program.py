@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import ServiceEntry, Workload
@@ -17,9 +17,12 @@ from pytest_egress.envoy.instances import Registry
 from pytest_egress.envoy.listener_map import ListenerEntry, listener_entries
 from pytest_egress.envoy.listeners import listener, virtual_outbound
 from pytest_egress.envoy.names import cluster_name
-from pytest_egress.envoy.routes import build_routes
+from pytest_egress.envoy.routes import RouteConfiguration, build_routes
 from pytest_egress.envoy.scope import Scope, build_scope
 from pytest_egress.envoy.services import convert_services
+
+if TYPE_CHECKING:
+    from pytest_egress.envoy.virtual_service.rule import Rule
 
 __all__ = ["Program", "compile_contract"]
 
@@ -37,6 +40,9 @@ class Program:
         endpoints: EDS, one ``ClusterLoadAssignment`` per cluster of type EDS.
         origins: cluster name to the entries that declare it, the deciding one first.
         listener_origins: listener name to the entries that put a chain or a route on it.
+        route_rules: the rule of a VirtualService that made a route, by the names of its route
+            configuration and virtual host and its place there.
+        chain_rules: the same of a filter chain, by listener name and place (-1: the default).
     """
 
     listeners: tuple[dict[str, Any], ...]
@@ -45,6 +51,13 @@ class Program:
     endpoints: tuple[dict[str, Any], ...]
     origins: Mapping[str, tuple[ServiceEntry, ...]]
     listener_origins: Mapping[str, tuple[ServiceEntry, ...]]
+    route_rules: Mapping[tuple[str, str, int], Rule]
+    chain_rules: Mapping[tuple[str, int], Rule]
+
+    def rule(self, text: str) -> Rule | None:
+        """The rule that is written so (``shop/weather http[0]``)."""
+        rules = (*self.route_rules.values(), *self.chain_rules.values())
+        return next((rule for rule in rules if str(rule) == text), None)
 
 
 def compile_contract(contract: Contract, workload: Workload) -> Program:
@@ -57,7 +70,8 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
     services = convert_services(contract, workload)
     registry = Registry(contract, services)
     scope = build_scope(contract, workload, services)
-    entries = listener_entries(scope, registry)
+    entries = listener_entries(scope, registry, workload)
+    configurations = build_routes(_route_names(entries), scope, workload)
     clusters: list[dict[str, Any]] = []
     endpoints: list[dict[str, Any]] = []
     for service in scope.services:
@@ -73,11 +87,13 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
             *(listener(entry, scope.policy, workload) for entry in entries),
             virtual_outbound(scope.policy, workload),
         ),
-        routes=tuple(build_routes(_route_names(entries), scope, workload)),
+        routes=tuple(it.to_json() for it in configurations),
         clusters=tuple(clusters),
         endpoints=tuple(endpoints),
         origins=_cluster_origins(scope),
         listener_origins={entry.name: tuple(entry.origins.values()) for entry in entries},
+        route_rules=_route_rules(configurations),
+        chain_rules=_chain_rules(entries),
     )
 
 
@@ -99,4 +115,32 @@ def _cluster_origins(scope: Scope) -> dict[str, tuple[ServiceEntry, ...]]:
             for port in service.ports:
                 name = cluster_name(service.host, port.number)
                 found.setdefault(name, {})[id(service.entry)] = service.entry
+    for service in scope.services:
+        # One that no egress listener imports, but a VirtualService leads to.
+        for port in service.ports:
+            name = cluster_name(service.host, port.number)
+            found.setdefault(name, {id(service.entry): service.entry})
     return {name: tuple(entries.values()) for name, entries in found.items()}
+
+
+def _route_rules(configurations: Iterable[RouteConfiguration]) -> dict[tuple[str, str, int], Rule]:
+    return {
+        (configuration.name, host.name, index): rule
+        for configuration in configurations
+        for host in configuration.hosts
+        for index, rule in enumerate(host.rules)
+        if rule is not None
+    }
+
+
+def _chain_rules(entries: Iterable[ListenerEntry]) -> dict[tuple[str, int], Rule]:
+    """By the places that ``listener`` gives the chains: one that matches all is the default."""
+    found: dict[tuple[str, int], Rule] = {}
+    for entry in entries:
+        default = [it for it in entry.chains if it.matches_all][-1:]
+        others = [it for it in entry.chains if not it.matches_all]
+        placed = list(enumerate(others or default))
+        if others:
+            placed += [(-1, it) for it in default]
+        found |= {(entry.name, index): it.rule for index, it in placed if it.rule is not None}
+    return found

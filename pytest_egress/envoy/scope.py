@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -15,15 +15,19 @@ from pytest_egress.contract.resources import (
     Sidecar,
     Workload,
 )
+from pytest_egress.envoy.exports import is_visible, visible_services
 from pytest_egress.envoy.imports import Imports
 from pytest_egress.envoy.names import labels_match
 from pytest_egress.envoy.protocols import parse_protocol
 from pytest_egress.envoy.services import Service, ServicePort
 
 if TYPE_CHECKING:
+    # Types alone: a contract without such resources does not import them.
+    from pytest_egress.contract.virtual_service.resource import Retries
     from pytest_egress.envoy.destination_rules import MergedRule
+    from pytest_egress.envoy.virtual_service.merge import MergedVirtualService
 
-__all__ = ["EgressScope", "Scope", "build_scope", "select_sidecar", "visible_services"]
+__all__ = ["EgressScope", "Scope", "build_scope", "select_sidecar"]
 
 _EVERYTHING = EgressListener(hosts=("*/*",))
 _NO_RULES: Mapping[str, MergedRule] = MappingProxyType({})
@@ -31,10 +35,11 @@ _NO_RULES: Mapping[str, MergedRule] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class EgressScope:
-    """One egress listener of the Sidecar and the services it imports, in istiod's order."""
+    """One egress listener of the Sidecar and what it imports, in istiod's order."""
 
     listener: EgressListener
     services: tuple[Service, ...]
+    virtual_services: tuple[MergedVirtualService, ...] = ()
 
     @property
     def http_proxy(self) -> bool:
@@ -49,15 +54,22 @@ class Scope:
 
     Attributes:
         egress: the egress listeners, in order; one with ``*/*`` where no Sidecar says otherwise.
-        services: one service per host, with merged ports: what clusters are made for.
+        by_host: one service per host, with merged ports: what clusters are made for.
         policy: what happens to undeclared traffic.
+        retries: of a route that has no policy of its own; None for istiod's default.
         rules: the DestinationRule of each host in ``services`` that has one.
     """
 
     egress: tuple[EgressScope, ...]
-    services: tuple[Service, ...]
+    by_host: Mapping[str, Service]
     policy: OutboundTrafficPolicy
+    retries: Retries | None = None
     rules: Mapping[str, MergedRule] = field(default_factory=lambda: _NO_RULES)
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """``by_host`` in order."""
+        return tuple(self.by_host.values())
 
     def egress_for_route(self, port: int, bind: str) -> EgressScope | None:
         """The egress listener that a route configuration belongs to.
@@ -78,17 +90,31 @@ def build_scope(contract: Contract, workload: Workload, services: Sequence[Servi
     """The scope of ``workload``; ``services`` are all of the contract, oldest first."""
     sidecar = select_sidecar(contract, workload)
     listeners = (sidecar.egress if sidecar else ()) or (_EVERYTHING,)
-    egress = tuple(
-        EgressScope(listener, _imported(listener, services, workload.namespace, contract.mesh))
-        for listener in listeners
-    )
-    visible = _one_per_host(egress)
+    namespace, mesh = workload.namespace, contract.mesh
+    imports = [Imports.parse(listener.hosts, namespace) for listener in listeners]
+    imported = [
+        _imported(listener, of_listener, services, namespace, mesh)
+        for listener, of_listener in zip(listeners, imports, strict=True)
+    ]
+    if contract.virtual_services:
+        from pytest_egress.envoy.virtual_service.select import (
+            import_virtual_services,
+            visible_virtual_services,
+        )
+
+        visible = visible_virtual_services(contract, namespace)
+        virtual_services = [import_virtual_services(visible, it) for it in imports]
+    else:
+        virtual_services = [()] * len(listeners)
+    egress = tuple(map(EgressScope, listeners, imported, virtual_services))
+    by_host = _by_host(_reachable(egress, services, namespace, mesh))
     rules = _NO_RULES
     if contract.destination_rules:
         from pytest_egress.envoy.destination_rules import select_rules
 
-        rules = select_rules(contract, workload, visible)
-    return Scope(egress, visible, _policy(sidecar, contract.mesh), rules)
+        rules = select_rules(contract, workload, by_host.values())
+    policy = _policy(sidecar, mesh)
+    return Scope(egress, by_host, policy, mesh.default_http_retry_policy, rules)
 
 
 def select_sidecar(contract: Contract, workload: Workload) -> Sidecar | None:
@@ -119,33 +145,6 @@ def select_sidecar(contract: Contract, workload: Workload) -> Sidecar | None:
     )
 
 
-def visible_services(
-    services: Iterable[Service], namespace: str, mesh: MeshConfig
-) -> list[Service]:
-    """The services that exportTo shows to a namespace.
-
-    Those exported to it by name or privately come before the public ones, so a private entry is
-    met before an older public one. ``*`` wins over everything, then ``~`` hides from everyone.
-    """
-    targeted: list[Service] = []
-    public: list[Service] = []
-    for service in services:
-        export_to = _export_to(service, mesh)
-        if "*" in export_to:
-            public.append(service)
-        elif "~" not in export_to and _exported(service, export_to, namespace):
-            targeted.append(service)
-    return targeted + public
-
-
-def _export_to(service: Service, mesh: MeshConfig) -> tuple[str, ...]:
-    return service.entry.export_to or mesh.default_service_export_to or ("*",)
-
-
-def _exported(service: Service, export_to: tuple[str, ...], namespace: str) -> bool:
-    return namespace in export_to or ("." in export_to and service.namespace == namespace)
-
-
 def _policy(sidecar: Sidecar | None, mesh: MeshConfig) -> OutboundTrafficPolicy:
     if sidecar is not None and sidecar.outbound_traffic_policy is not None:
         return sidecar.outbound_traffic_policy
@@ -154,9 +153,12 @@ def _policy(sidecar: Sidecar | None, mesh: MeshConfig) -> OutboundTrafficPolicy:
 
 
 def _imported(
-    listener: EgressListener, services: Sequence[Service], namespace: str, mesh: MeshConfig
+    listener: EgressListener,
+    imports: Imports,
+    services: Sequence[Service],
+    namespace: str,
+    mesh: MeshConfig,
 ) -> tuple[Service, ...]:
-    imports = Imports.parse(listener.hosts, namespace)
     if imports.all_exact:
         candidates = _exact_candidates(imports, services, namespace, mesh)
     else:
@@ -193,18 +195,19 @@ def _exact_candidates(
     for service in services:
         if imports.names_exactly(service):
             found.setdefault((service.namespace, service.host), service)
-    visible = []
-    for service in found.values():
-        export_to = _export_to(service, mesh)
-        if "*" in export_to or _exported(service, export_to, namespace):
-            visible.append(service)
-    return visible
+    return [it for it in found.values() if is_visible(it, namespace, mesh)]
+
+
+def _matches_port(listener: EgressListener) -> bool:
+    """Whether a listener takes only services that have its port."""
+    port = listener.port
+    return port is not None and port.number != 0 and parse_protocol(port.protocol) != "HTTP_PROXY"
 
 
 def _with_listener_port(service: Service, listener: EgressListener) -> Service | None:
     """The service cut down to the listener's port; None where it has no such port."""
     port = listener.port
-    if port is None or port.number == 0 or parse_protocol(port.protocol) == "HTTP_PROXY":
+    if port is None or not _matches_port(listener):
         return service
     for candidate in service.ports:
         if candidate.number == port.number:
@@ -214,24 +217,55 @@ def _with_listener_port(service: Service, listener: EgressListener) -> Service |
     return None
 
 
-def _one_per_host(egress: Iterable[EgressScope]) -> tuple[Service, ...]:
-    """One service per host over all egress listeners: the first, with ports merged in.
+def _reachable(
+    egress: Iterable[EgressScope], services: Sequence[Service], namespace: str, mesh: MeshConfig
+) -> Iterator[Service]:
+    """What each egress listener imports, then what its VirtualServices lead to beyond that."""
+    for scope in egress:
+        yield from scope.services
+        if not scope.virtual_services:
+            continue
+        from pytest_egress.envoy.virtual_service.select import destination_services
+
+        for service, ports in destination_services(
+            scope.virtual_services, services, namespace, mesh
+        ):
+            found = (
+                _with_listener_port(service, scope.listener)
+                if _matches_port(scope.listener)
+                else _with_ports(service, ports)
+            )
+            if found is not None:
+                yield found
+
+
+def _with_ports(service: Service, ports: Collection[int]) -> Service | None:
+    """The service cut down to the ports that routes lead to (0 is all); None if it has none."""
+    if 0 in ports:
+        return service
+    kept = tuple(port for port in service.ports if port.number in ports)
+    if len(kept) == len(service.ports):
+        return service
+    return replace(service, ports=kept) if kept else None
+
+
+def _by_host(services: Iterable[Service]) -> dict[str, Service]:
+    """One service per host: the first, with ports merged in.
 
     Ports of later ones are added only if both agree in namespace, resolution, labels, selector
     and exportTo (istiod's ``appendSidecarServices``).
     """
     added: dict[str, Service] = {}
-    for scope in egress:
-        for service in scope.services:
-            existing = added.setdefault(service.host, service)
-            if service.of_kubernetes and not existing.of_kubernetes:
-                added[service.host] = service
-                continue
-            if existing is service or existing.ports == service.ports:
-                continue
-            if _mergeable(existing, service):
-                added[service.host] = replace(existing, ports=_merged_ports(existing, service))
-    return tuple(added.values())
+    for service in services:
+        existing = added.setdefault(service.host, service)
+        if service.of_kubernetes and not existing.of_kubernetes:
+            added[service.host] = service
+            continue
+        if existing is service or existing.ports == service.ports:
+            continue
+        if _mergeable(existing, service):
+            added[service.host] = replace(existing, ports=_merged_ports(existing, service))
+    return added
 
 
 def _merged_ports(existing: Service, service: Service) -> tuple[ServicePort, ...]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import yaml
+
+from pytest_egress.contract import loads
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.destination_rule.resource import DestinationRule, Subset, TrafficPolicy
 from pytest_egress.contract.position import Position
@@ -20,6 +24,7 @@ from pytest_egress.contract.resources import (
     SidecarPort,
     Workload,
 )
+from pytest_egress.contract.virtual_service.resource import VirtualService
 from pytest_egress.envoy import Program, compile_contract
 
 __all__ = [
@@ -34,6 +39,7 @@ __all__ = [
     "rule",
     "sidecar",
     "socket",
+    "virtual_service",
 ]
 
 _METADATA = ("namespace", "labels", "annotations", "creation_timestamp")
@@ -101,6 +107,20 @@ def rule(host: str, **fields: Any) -> DestinationRule:
     return DestinationRule(
         Metadata(name, **metadata), locate=_nowhere, host=host, subsets=subsets, **own
     )
+
+
+def virtual_service(spec: str, **fields: Any) -> VirtualService:
+    """A VirtualService from the YAML of its spec; the keywords are those of `Metadata`."""
+    name = fields.pop("name", "routes")
+    document = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name},
+        "spec": yaml.safe_load(spec),
+    }
+    text = yaml.safe_dump(document, sort_keys=False)
+    (read,) = loads(text, file=f"{name}.yaml").virtual_services
+    return replace(read, metadata=Metadata(name, **fields))
 
 
 def mesh(mode: PolicyMode = "REGISTRY_ONLY", **fields: Any) -> MeshConfig:

@@ -8,7 +8,7 @@ from time import process_time
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import compile_contract
-from tests.envoy.build import compiled, entry, sidecar
+from tests.envoy.build import compiled, entry, sidecar, virtual_service
 
 
 def test_empty_contract_has_the_fixed_parts() -> None:
@@ -85,3 +85,22 @@ def test_many_entries_compile_in_linear_time() -> None:
     # Measured: 0.13 s. The bound leaves room for a busy machine.
     assert process_time() - started < 2
     assert len(program.listeners[0]["filter_chains"]) == 5000
+
+
+def test_routes_know_the_rule_that_made_them() -> None:
+    """By the names of route configuration and virtual host, and the route's place."""
+    service = virtual_service(
+        """{hosts: [a.example.com], http: [
+            {match: [{uri: {prefix: /x}}, {uri: {prefix: /y}}], directResponse: {status: 200}},
+            {route: [{destination: {host: a.example.com}}]}]}"""
+    )
+    program = compiled(entry("a.example.com", "80/HTTP"), service)
+    rules = {key: str(rule) for key, rule in program.route_rules.items()}
+    assert rules == {
+        ("80", "a.example.com:80", 0): "default/routes http[0]",
+        ("80", "a.example.com:80", 1): "default/routes http[0]",
+        ("80", "a.example.com:80", 2): "default/routes http[1]",
+    }
+    assert (
+        program.rule("default/routes http[1]") is program.route_rules["80", "a.example.com:80", 2]
+    )

@@ -1,0 +1,1 @@
+"""VirtualServices as istiod programs them; imported only where a contract has one."""
