@@ -19,13 +19,11 @@ _MESSAGES = frozenset({"uri", "scheme", "method", "authority"})
 def check_reach(spec: dict[str, Any], report: Report) -> None:
     """Warn of routes and matches behind others that take the same calls."""
     for protocol in ("http", "tls", "tcp"):
-        routes = spec.get(protocol, ())
-        if len(routes) > 1 or any(
-            len(route.get("match", ())) > 1 for _, route in items(spec, protocol)
-        ):
-            _check_order(protocol, list(items(spec, protocol)), report)
-    if len(spec.get("http", ())) > 1:
-        _check_prefixes(spec, report)
+        routes = list(items(spec, protocol))
+        if len(routes) > 1 or any(len(route.get("match", ())) > 1 for _, route in routes):
+            _check_order(protocol, routes, report)
+            if protocol == "http":
+                _check_prefixes(routes, report)
 
 
 def _check_order(protocol: str, routes: list[tuple[int, Any]], report: Report) -> None:
@@ -55,7 +53,7 @@ def _check_order(protocol: str, routes: list[tuple[int, Any]], report: Report) -
 def _key(match: dict[str, Any]) -> str:
     """A match without its name and without what says nothing, so that equal ones are equal."""
     told = {k: v for k, v in match.items() if k != "name" and (v or k in _MESSAGES)}
-    return json.dumps(told, sort_keys=True)
+    return json.dumps(told, sort_keys=True, default=repr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,8 @@ class _Prefix:
         )
 
 
-def _check_prefixes(spec: dict[str, Any], report: Report) -> None:
-    found = list(_prefixes(spec))
+def _check_prefixes(routes: list[tuple[int, Any]], report: Report) -> None:
+    found = list(_prefixes(routes))
     for i, later in enumerate(found):
         earlier = next((it for it in found[:i] if it.covers(later)), None)
         if earlier is not None:
@@ -91,10 +89,10 @@ def _check_prefixes(spec: dict[str, Any], report: Report) -> None:
             report.warning("virtual-service/covered-match", message, later.path)
 
 
-def _prefixes(spec: dict[str, Any]) -> Iterator[_Prefix]:
+def _prefixes(routes: list[tuple[int, Any]]) -> Iterator[_Prefix]:
     """The matches that istiod compares: up to the first route without match, each one once."""
     seen: set[str] = set()
-    for i, route in items(spec, "http"):
+    for i, route in routes:
         if not route.get("match"):
             return
         for j, match in items(route, "match"):
