@@ -22,7 +22,7 @@ from pytest_egress.contract.virtual_service.match import check_http_match, check
 __all__ = ["check_http_route"]
 
 _ANSWERS = ("redirect", "directResponse")
-_BASE64 = re.compile("(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_BASE64 = re.compile("(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/](?:=|[A-Za-z0-9+/]))")
 _MEGABYTE = 1 << 20
 _HUNDRED_KILOBYTES = 100 << 10
 
@@ -146,7 +146,7 @@ def _check_direct_response(response: dict[str, Any], path: Path, report: Report)
 def _base64_size(text: str, path: Path, report: Report) -> int:
     found = _BASE64.fullmatch(text)
     if found is None:
-        report.error("virtual-service/body", "not base64: use string for a text", path)
+        report.error("virtual-service/body", "not base64 (or empty): give string for a text", path)
         return 0
     return len(found[0]) * 3 // 4 - found[0].count("=")
 
