@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_egress.contract.files import StrPath, expand, read_text
-from pytest_egress.contract.kinds import Kind, classify
+from pytest_egress.contract.kinds import KNOWN, Kind, classify
 from pytest_egress.contract.lint import lint_across, lint_entry
 from pytest_egress.contract.metadata import read_metadata
 from pytest_egress.contract.position import Position, Problem
@@ -76,6 +76,8 @@ class Collector:
         self._problems: list[Problem] = []
         self._identities: dict[tuple[str, str, str], Locator] = {}
         self._order: dict[str, int] = {}
+        self._met: dict[str, Kind] = {}
+        self._refused: set[str] = set()
 
     def read(self, paths: StrPath | Iterable[StrPath], *, stdin: bytes | None = None) -> None:
         """Read files, directories and globs; ``-`` is ``stdin`` where that is given."""
@@ -96,6 +98,7 @@ class Collector:
         """Take a file that could not be read."""
         self._order.setdefault(problem.position.file, len(self._order))
         self._problems.append(problem)
+        self._refused.update(KNOWN)
 
     def add(self, source: Source) -> None:
         """Read every document of a source."""
@@ -103,16 +106,23 @@ class Collector:
         self._sources[source.file] = (source, [])
         self._order.setdefault(source.file, len(self._order))
         before = len(self._problems)
-        for document in read_documents(source, self._problems):
+        unreadable: list[Problem] = []
+        for document in read_documents(source, unreadable):
             if not document.is_empty():
                 self._unpack(document, ())
             document.release()
-        self._problems[before:] = _one_template(self._problems[before:])
+        if unreadable:
+            self._refused.update(KNOWN)
+        found = [*unreadable, *self._problems[before:]]
+        self._problems[before:] = _one_template(sorted(found, key=lambda problem: problem.position))
 
     def finish(self) -> list[Problem]:
         """All problems, by file in the order of reading, then by position."""
         entries = [r for r in self.resources if isinstance(r, ServiceEntry)]
         self._problems.extend(lint_across(entries))
+        for kind in self._met.values():
+            if kind.lint is not None:
+                self._problems.extend(kind.lint(self.resources, frozenset(self._refused)))
 
         def place(problem: Problem) -> tuple[int, int, int]:
             position = problem.position
@@ -175,9 +185,14 @@ class Collector:
         if isinstance(value, dict) and isinstance(value.get("kind"), str):
             self.kinds[value["kind"]] += 1
             self._sources[file][1].append(_subject(value, base, report.document))
-        if kind is not None:
+        if kind is None:
+            self._refused.update(KNOWN)
+        else:
+            self._met[value["kind"]] = kind
             resource = self._decode(kind, value, report)
-            if resource is not None:
+            if resource is None:
+                self._refused.add(value["kind"])
+            else:
                 self.resources.append(resource)
                 if isinstance(resource, ServiceEntry):
                     lint_entry(resource, report)

@@ -5,7 +5,7 @@ A kind with an entry in ``_SUPPORTED`` or ``_LATE`` is decoded; the next one to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -19,6 +19,7 @@ from pytest_egress.contract.decode import (
     build_workload_entry,
 )
 from pytest_egress.contract.endpoints import check_workload_entry
+from pytest_egress.contract.position import Problem
 from pytest_egress.contract.report import Report
 from pytest_egress.contract.resources import Metadata, Resource
 from pytest_egress.contract.schema import Obj
@@ -26,7 +27,7 @@ from pytest_egress.contract.service_entry import check_service_entry
 from pytest_egress.contract.sidecar import check_sidecar
 from pytest_egress.contract.suggest import did_you_mean, nearest
 
-__all__ = ["GROUP", "VERSIONS", "Kind", "classify"]
+__all__ = ["GROUP", "KNOWN", "VERSIONS", "Kind", "classify"]
 
 GROUP = "networking.istio.io"
 VERSIONS = ("v1", "v1beta1", "v1alpha3")
@@ -34,11 +35,16 @@ VERSIONS = ("v1", "v1beta1", "v1alpha3")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one kind is read: its shape, its rules, its typed resource."""
+    """How one kind is read: its shape, its rules, its typed resource.
+
+    ``lint`` looks at all resources, once the contract has one of this kind; it is also given the
+    kinds of which an object was refused, so that what is missing may be there.
+    """
 
     shape: Obj
     check: Callable[[dict[str, Any], dict[str, Any], Metadata, Report], None]
     build: Callable[..., Resource]
+    lint: Callable[[Sequence[Resource], frozenset[str]], Iterable[Problem]] | None = None
 
 
 _SUPPORTED: Mapping[str, Kind] = MappingProxyType(
@@ -63,8 +69,8 @@ _LATE: Mapping[str, str] = MappingProxyType(
 # These change what a pod may reach: reading past them would make a wrong verdict.
 _UNSUPPORTED = ("EnvoyFilter", "ProxyConfig")
 _HARMLESS = ("WorkloadGroup",)
-_KNOWN = (*_SUPPORTED, *_LATE, *_UNSUPPORTED, *_HARMLESS)
-_ONLY_ISTIO = frozenset(_KNOWN) - {"Gateway", "Sidecar", "ProxyConfig"}
+KNOWN = (*_SUPPORTED, *_LATE, *_UNSUPPORTED, *_HARMLESS)
+_ONLY_ISTIO = frozenset(KNOWN) - {"Gateway", "Sidecar", "ProxyConfig"}
 _CORE_GROUPS = frozenset({"apps", "batch", "autoscaling", "policy", ""})
 
 
@@ -94,10 +100,10 @@ def classify(value: Any, report: Report) -> Kind | str | None:
         return _istio_kind(kind, number, report)
     if not slash and version == GROUP:
         message = f'apiVersion "{version}" lacks the version: write {GROUP}/v1'
-    elif kind in _ONLY_ISTIO or (kind in _KNOWN and nearest(group, [GROUP], 0.9)):
+    elif kind in _ONLY_ISTIO or (kind in KNOWN and nearest(group, [GROUP], 0.9)):
         message = f'{kind} is of the group {GROUP}, not "{version}": write {GROUP}/v1'
     else:
-        return f"{kind} of {group}" if kind in _KNOWN else kind
+        return f"{kind} of {group}" if kind in KNOWN else kind
     report.error("document/apiversion", message, ("apiVersion",))
     return None
 
@@ -106,8 +112,8 @@ _TOP = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
 def _istio_kind(kind: str, version: str, report: Report) -> Kind | str | None:
-    if kind not in _KNOWN:
-        message = f'unknown kind "{kind}" in {GROUP}: {did_you_mean(kind, _KNOWN)}'
+    if kind not in KNOWN:
+        message = f'unknown kind "{kind}" in {GROUP}: {did_you_mean(kind, KNOWN)}'
         report.error("unknown-kind", message, ("kind",))
         return None
     if version not in VERSIONS:

@@ -1,0 +1,184 @@
+"""What the resources of a contract declare: hosts and ports, subsets, gateways, delegates."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pytest_egress.contract.resources import Resource, ServiceEntry, Sidecar
+from pytest_egress.contract.suggest import nearest
+from pytest_egress.contract.syntax import is_ip
+from pytest_egress.contract.virtual_service.resource import VirtualService
+
+if TYPE_CHECKING:
+    from pytest_egress.contract.destination_rule.resource import DestinationRule
+
+__all__ = ["MESH", "Declared", "full_name", "gateway_key", "is_cluster_host"]
+
+MESH = "mesh"
+_CLUSTER = ".svc.cluster.local"
+_MOST_SIMILAR = 200  # a contract may declare thousands
+_NO_PORTS: Mapping[int, str] = MappingProxyType({})
+
+
+def full_name(host: str, namespace: str) -> str:
+    """A host as istiod reads it: one without dots is a Service of the resource's namespace."""
+    if "." in host or host == "*" or is_ip(host):
+        return host
+    return f"{host}.{namespace}{_CLUSTER}"
+
+
+def is_cluster_host(host: str) -> bool:
+    """Whether a full name is that of a Kubernetes Service."""
+    return host.lower().rstrip(".").endswith(_CLUSTER)
+
+
+def gateway_key(gateway: str, namespace: str) -> str:
+    """``namespace/name`` of a Gateway that a VirtualService of ``namespace`` names; or ``mesh``."""
+    if gateway == MESH or "/" in gateway:
+        return gateway
+    name, _, rest = gateway.partition(".")
+    return f"{rest.partition('.')[0] or namespace}/{name}"
+
+
+class Declared:
+    """The resources that others refer to, by the names they are referred to with.
+
+    Attributes:
+        hosts: ports (number and protocol in lower case) by host as written; UDP left out.
+        gateways: ``namespace/name`` of each Gateway.
+        listeners: ports that a sidecar listens on for hosts of other ports too.
+        virtual_services: by ``namespace/name``.
+        refused: kinds of which an object could not be read: what is missing may be there.
+    """
+
+    __slots__ = (
+        "_below", "_by_label", "_lowered", "_partial", "_subsets", "gateways", "hosts", "listeners",
+        "refused", "virtual_services",
+    )  # fmt: skip
+
+    def __init__(self, resources: Iterable[Resource], refused: frozenset[str]) -> None:
+        self.refused = refused
+        self.hosts: dict[str, dict[int, str]] = {}
+        self.gateways: set[str] = set()
+        self.listeners: set[int] = set()
+        self.virtual_services: dict[str, VirtualService] = {}
+        self._subsets: dict[str, list[str]] = defaultdict(list)
+        for resource in resources:
+            key = f"{resource.metadata.namespace}/{resource.metadata.name}"
+            if isinstance(resource, ServiceEntry):
+                proxies = (p.number for p in resource.ports if p.protocol.lower() == "http_proxy")
+                self.listeners.update(proxies)
+                for host in resource.hosts:
+                    ports = self.hosts.setdefault(host, {})
+                    ports.update({p.number: p.protocol.lower() for p in resource.ports})
+            elif isinstance(resource, Sidecar):
+                self.listeners.update(it.port.number for it in resource.egress if it.port)
+            elif isinstance(resource, VirtualService):
+                self.virtual_services[key] = resource
+            elif type(resource).__name__ == "DestinationRule":
+                self._add_subsets(resource)  # type: ignore[arg-type]
+            elif type(resource).__name__ == "Gateway":
+                self.gateways.add(key)
+        self._index()
+
+    def ports(self, host: str) -> Mapping[int, str] | None:
+        """The ports of a destination; None when its host is not declared in these letters."""
+        return self.hosts.get(host)
+
+    def applied(self, host: str) -> Mapping[int, str]:
+        """The ports of all declared hosts that a VirtualService for ``host`` is applied to."""
+        found: dict[int, str] = {}
+        for name in self._meant(host.lower()):
+            found.update(self.hosts[name])
+        return found
+
+    def meant(self, host: str) -> Iterator[str]:
+        """The declared hosts that a VirtualService for ``host`` is applied to."""
+        return self._meant(host.lower())
+
+    def knows(self, host: str) -> bool:
+        """Whether a VirtualService for ``host`` is applied to any declared host."""
+        return next(self.meant(host), None) is not None
+
+    def wildcard(self, host: str) -> str | None:
+        """The declared wildcard that covers ``host``; None when there is none."""
+        return next(self._covering(host.lower()), None)
+
+    def spelling(self, host: str) -> str | None:
+        """How ``host`` is declared when only the case differs."""
+        return next(iter(self._lowered.get(host.lower(), ())), None)
+
+    def mend(self, host: str) -> str:
+        """What to do about a host that nobody declares: it may be a misspelling."""
+        near = nearest(host, self._similar(host), cutoff=0.8)
+        if near is None:
+            return "Add a ServiceEntry for it"
+        return f'Did you mean "{near}"? If not, add a ServiceEntry for it'
+
+    def subsets(self, host: str) -> list[str]:
+        """The subsets that DestinationRules for ``host`` declare."""
+        found = list(self._subsets.get(host, ()))
+        for wildcard in _wildcards(host):
+            found.extend(self._subsets.get(wildcard, ()))
+        return found
+
+    def _add_subsets(self, rule: DestinationRule) -> None:
+        host = full_name(rule.host, rule.metadata.namespace)
+        self._subsets[host].extend(subset.name for subset in rule.subsets)
+
+    def _index(self) -> None:
+        self._lowered: dict[str, list[str]] = defaultdict(list)
+        self._below: dict[str, list[str]] = defaultdict(list)
+        self._by_label: dict[str, list[str]] = defaultdict(list)
+        self._partial: list[str] = []
+        for host, ports in self.hosts.items():
+            for number in [number for number, protocol in ports.items() if protocol == "udp"]:
+                del ports[number]
+            lowered = host.lower()
+            self._lowered[lowered].append(host)
+            for wildcard in _wildcards(lowered):
+                self._below[wildcard].append(host)
+            for label in _labels(lowered):
+                self._by_label[label].append(host)
+            if lowered.startswith("*") and not lowered.startswith("*."):
+                self._partial.append(host)
+
+    def _meant(self, host: str) -> Iterator[str]:
+        yield from self._lowered.get(host, ())
+        if host.startswith("*."):
+            yield from self._below.get(host, ())
+        elif host.startswith("*"):
+            yield from (name for name in self.hosts if name.lower().endswith(host[1:]))
+        yield from self._covering(host)
+
+    def _covering(self, host: str) -> Iterator[str]:
+        for wildcard in _wildcards(host):
+            yield from self._lowered.get(wildcard, ())
+        bare = host.removeprefix("*")
+        yield from (name for name in self._partial if bare.endswith(name[1:].lower()))
+
+    def _similar(self, host: str) -> Iterable[str]:
+        """All hosts; of very many those with the same first label or the same last two."""
+        if len(self.hosts) <= _MOST_SIMILAR:
+            return self.hosts
+        alike = dict.fromkeys(
+            name for label in _labels(host.lower()) for name in self._by_label.get(label, ())
+        )
+        return islice(alike, _MOST_SIMILAR)
+
+
+def _wildcards(host: str) -> Iterator[str]:
+    """The wildcards of whole labels that cover a host, the most specific first."""
+    _, dot, rest = host.partition(".")
+    while dot:
+        yield f"*.{rest}"
+        _, dot, rest = rest.partition(".")
+
+
+def _labels(host: str) -> tuple[str, str]:
+    labels = host.rstrip(".").split(".")
+    return labels[0], ".".join(labels[-2:])
