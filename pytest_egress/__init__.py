@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     )
     from pytest_egress.evidence import Evidence
     from pytest_egress.outcome import Outcome, Resolution
+    from pytest_egress.outcomes import Outcomes
     from pytest_egress.probe import Options
-    from pytest_egress.upstream import Upstream, Upstreams
+    from pytest_egress.shares import Share, Shares
+    from pytest_egress.upstream import Request, Upstream, Upstreams
     from pytest_egress.verdict import Verdict
 
 __all__ = [
@@ -49,10 +51,14 @@ __all__ = [
     "NativeLibraryError",
     "Options",
     "Outcome",
+    "Outcomes",
     "Position",
     "ProbeError",
     "Problem",
+    "Request",
     "Resolution",
+    "Share",
+    "Shares",
     "UncapturedProcessWarning",
     "Upstream",
     "Upstreams",
@@ -82,8 +88,10 @@ _MODULES = {
     ),
     "evidence": ("Evidence",),
     "outcome": ("Outcome", "Resolution"),
+    "outcomes": ("Outcomes",),
     "probe": ("Options",),
-    "upstream": ("Upstream", "Upstreams"),
+    "shares": ("Share", "Shares"),
+    "upstream": ("Request", "Upstream", "Upstreams"),
     "verdict": ("Verdict",),
 }
 

@@ -14,7 +14,8 @@ from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ProbeError
 from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH, Evidence
 from pytest_egress.outcome import Outcome, Resolution
-from pytest_egress.probe import Options, ProbeOptionError, Target
+from pytest_egress.probe import Options, Target
+from pytest_egress.probes import Probes
 from pytest_egress.report.explain import declarations, explain
 from pytest_egress.report.nearest import matches
 from pytest_egress.verdict import Judgement, judge
@@ -24,21 +25,22 @@ if TYPE_CHECKING:
 
     from pytest_egress.capture.calls import Call
     from pytest_egress.capture.capture import Capture, OnBlocked
+    from pytest_egress.upstream import Upstream, Upstreams
 
 __all__ = ["Egress"]
 
 _CONTROL_NAME = "control.pytest-egress.invalid"
 
 
-class Egress:
+class Egress(Probes):
     """Probes from a test pod that lives under a contract.
 
-    Every probe method takes a URL and returns an `Outcome`; none of them raises for what the
-    network does. Further keyword arguments are the probe's options (`pytest_egress.Options`):
-    ``headers``, ``body``, ``http_version`` ("1.0", "1.1", "2"), ``host_header``, ``sni`` (""
-    sends none), ``address`` (connect there, no lookup), ``timeout`` (seconds), ``verify``,
-    ``payload``, ``read_first`` and so on. URLs are ``http:// https:// tls:// tcp:// grpc://
-    grpcs://``.
+    Every probe method takes a URL and returns an `Outcome`, or with ``n`` many `Outcomes`; none of
+    them raises for what the network does. Further keyword arguments are the probe's options
+    (`pytest_egress.Options`): ``headers``, ``body``, ``http_version`` ("1.0", "1.1", "2"),
+    ``host_header``, ``sni`` ("" sends none), ``address`` (connect there, no lookup), ``timeout``
+    (seconds), ``verify``, ``payload``, ``read_first`` and so on. URLs are ``http:// https:// tls://
+    tcp:// grpc:// grpcs://``.
 
     Args:
         backend: where the contract is enforced.
@@ -69,70 +71,13 @@ class Egress:
         self._exclude = tuple(exclude)
         self._test = test
         self._session: requests.Session | None = None
+        self._lent: list[Upstreams] = []  # at most one, shared with the variations of this pod
 
     # -- probes ---------------------------------------------------------------------------------
 
-    def get(self, url: str, **options: Any) -> Outcome:
-        """Send a GET."""
-        __tracebackhide__ = True
-        return self.request("GET", url, **options)
-
-    def head(self, url: str, **options: Any) -> Outcome:
-        """Send a HEAD."""
-        __tracebackhide__ = True
-        return self.request("HEAD", url, **options)
-
-    def post(self, url: str, **options: Any) -> Outcome:
-        """Send a POST; ``body`` is bytes or text."""
-        __tracebackhide__ = True
-        return self.request("POST", url, **options)
-
-    def put(self, url: str, **options: Any) -> Outcome:
-        """Send a PUT; ``body`` is bytes or text."""
-        __tracebackhide__ = True
-        return self.request("PUT", url, **options)
-
-    def delete(self, url: str, **options: Any) -> Outcome:
-        """Send a DELETE."""
-        __tracebackhide__ = True
-        return self.request("DELETE", url, **options)
-
-    def request(self, method: str, url: str, **options: Any) -> Outcome:
-        """Send one HTTP request; redirects are not followed."""
-        __tracebackhide__ = True
-        return self.probe(url, method=method, **options)
-
-    def connect(self, url: str, **options: Any) -> Outcome:
-        """Open a raw TCP connection to ``tcp://host:port`` or ``host:port`` and exchange bytes.
-
-        ``payload`` is sent (default: a line that the simulated outside answers with its token);
-        ``read_first=True`` waits for the server's banner before it sends.
-        """
-        __tracebackhide__ = True
-        return self.probe(url if "://" in url else f"tcp://{url}", **options)
-
-    def tls(self, url: str, **options: Any) -> Outcome:
-        """Make a TLS handshake with ``tls://host[:port]`` or ``host[:port]``, nothing after it."""
-        __tracebackhide__ = True
-        return self.probe(url if "://" in url else f"tls://{url}", **options)
-
-    def grpc(self, url: str, service: str = "", **options: Any) -> Outcome:
-        """Ask the gRPC health service (``grpc://`` in plain text, ``grpcs://`` over TLS)."""
-        __tracebackhide__ = True
-        target = url if "://" in url else f"grpc://{url}"
-        return self.probe(target, grpc_service=service, **options)
-
-    def probe(self, url: str, **options: Any) -> Outcome:
-        """Make one attempt to ``url`` and judge it.
-
-        Raises:
-            ProbeError: the URL or an option is wrong.
-            BackendError: the proxy cannot be brought up.
-        """
-        __tracebackhide__ = True
-        target, settings = self._read(url, options)
+    def _attempt(self, target: Target, options: Options) -> Outcome:
         mesh = self.mesh
-        observation = mesh.probe(target, settings)
+        observation = mesh.probe(target, options)
         judgement = judge(observation)
         evidence = observation.evidence
         declared: tuple[Position, ...] = ()
@@ -246,13 +191,32 @@ class Egress:
         )
         return f"{text}{where}"
 
+    def upstream(self, host: str, port: int | None = None) -> Upstream:
+        """A simulated upstream, to script and to ask what it has seen: see `Upstreams`.
+
+        What is told through it ends with `close`.
+
+        Raises:
+            ValueError: the host or port is not one; the message says what was expected.
+            BackendError: the real outside is asked.
+        """
+        if not self._lent:
+            self._lent.append(self.backend.upstreams())
+        upstreams = self._lent[0]
+        return upstreams[host] if port is None else upstreams[host, port]
+
     @property
     def policy(self) -> str:
         """The mesh's outbound traffic policy: REGISTRY_ONLY or ALLOW_ANY."""
         return self.contract.mesh.outbound_traffic_policy.mode
 
     def close(self) -> None:
-        """Close the session's connections; the proxy belongs to the backend."""
+        """Close the session's connections, take back what `upstream` was told.
+
+        The proxy belongs to the backend.
+        """
+        while self._lent:
+            self._lent.pop().restore()
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -303,7 +267,7 @@ class Egress:
     def _with(
         self, *, contract: Contract | None = None, workload: Workload | None = None
     ) -> Egress:
-        return Egress(
+        varied = Egress(
             self.backend,
             contract or self.contract,
             workload or self.workload,
@@ -312,26 +276,8 @@ class Egress:
             exclude=self._exclude,
             test=self._test,
         )
-
-    def _read(self, url: str, options: dict[str, Any]) -> tuple[Target, Options]:
-        __tracebackhide__ = True
-        values = {"timeout": self._timeout, **options}
-        headers = values.get("headers")
-        if isinstance(headers, Mapping):
-            values["headers"] = tuple(headers.items())
-        elif isinstance(headers, Iterable):
-            values["headers"] = tuple(headers)
-        for name in ("body", "payload"):
-            if isinstance(values.get(name), str):
-                values[name] = values[name].encode()
-        known = {item.name for item in dataclasses.fields(Options)}
-        for name in values:
-            if name not in known:
-                raise ProbeError(f"unknown probe option {name!r}{_spelling(name, known)}")
-        try:
-            return Target.parse(url), Options(**values)
-        except ProbeOptionError as error:
-            raise ProbeError(str(error)) from None
+        varied._lent = self._lent
+        return varied
 
 
 def _declared(mesh: Mesh, evidence: Evidence) -> tuple[Position, ...]:
@@ -339,10 +285,3 @@ def _declared(mesh: Mesh, evidence: Evidence) -> tuple[Position, ...]:
     if evidence.cluster in {"", BLACK_HOLE, PASSTHROUGH}:
         return ()
     return declarations(mesh.program.origins.get(evidence.cluster, ()), evidence.cluster)
-
-
-def _spelling(name: str, known: set[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.4)
-    return f"; did you mean {close[0]!r}?" if close else f"; expected one of {sorted(known)}"

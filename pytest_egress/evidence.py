@@ -38,6 +38,11 @@ class Evidence:
         missing_cluster: the one that the route or filter chain names, where there is none such.
         response_flags: Envoy's RESPONSE_FLAGS as a set (their order means nothing).
         upstream_local_address: the address from which Envoy dialled the upstream.
+        attempts: how often the upstream was tried: requests, or connects where there is none.
+        request_id: the ``x-request-id`` that every attempt carried.
+        duration: seconds from the first byte (of a connection: from its start) to the end.
+        upstream_duration: seconds from the request's last byte to the answer's first, as the
+            proxy saw them at the upstream; None: there was no answer.
     """
 
     kind: str
@@ -63,6 +68,9 @@ class Evidence:
     bytes_received: int = 0
     bytes_sent: int = 0
     attempts: int = 0
+    request_id: str = ""
+    duration: float = 0.0
+    upstream_duration: float | None = None
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Evidence:
@@ -74,6 +82,9 @@ class Evidence:
             values[name] = int(values.get(name) or 0)
         flags = str(values.get("response_flags", "-"))
         values["response_flags"] = frozenset(flags.split(",")) - {"-", ""}
+        values["duration"] = (_number(values.get("duration")) or 0.0) / 1e3  # Envoy: milliseconds
+        waited = _number(values.get("upstream_duration"))
+        values["upstream_duration"] = None if waited is None else waited / 1e6  # microseconds
         return cls(**values)
 
     @property
@@ -110,12 +121,17 @@ class Evidence:
         return " ".join(parts)
 
 
+def _number(value: Any) -> float | None:
+    return None if value in {None, "-", ""} else float(value)
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamProof:
     """What the simulated outside knows of the connection that the proxy opened to it.
 
     Attributes:
-        host: the name behind the place that was dialled, empty when several share it.
+        host: who stands at the place that was dialled, of several the one that was asked for;
+            empty when that is not known.
         address: the simulated address, empty when the place is shared.
         port: the simulated port.
         forwarded: whether a server of the user's stood behind it (``to=``).

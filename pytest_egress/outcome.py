@@ -11,7 +11,10 @@ from typing import Any, NoReturn
 from pytest_egress.contract.position import Position
 from pytest_egress.errors import InconclusiveError
 from pytest_egress.evidence import Evidence
+from pytest_egress.flags import Flags
+from pytest_egress.particulars import Timings, UpstreamAddress
 from pytest_egress.probe import Attempt, DnsAnswer, Headers, Response, TlsInfo
+from pytest_egress.received import Request
 from pytest_egress.report.explain import summary
 from pytest_egress.verdict import Judgement, Observation, Verdict
 
@@ -117,10 +120,59 @@ class Outcome:
         return self.attempt.dns.addresses if self.attempt.dns else ()
 
     @property
-    def upstream(self) -> str:
-        """The simulated ``address:port`` that answered, empty when it is not known."""
+    def upstream(self) -> UpstreamAddress:
+        """Who answered: ``address:port`` as text, with ``.host``, ``.address`` and ``.port``.
+
+        Empty when it is not known.
+        """
         accepted = self.observation.accepted
-        return f"{accepted.address}:{accepted.port}" if accepted and accepted.address else ""
+        if accepted is not None:
+            return UpstreamAddress(accepted.host, accepted.address, accepted.port)
+        if self.observation.live and self.evidence is not None:
+            address, _, port = self.evidence.upstream_host.rpartition(":")
+            if port.isdecimal():
+                return UpstreamAddress("", address.strip("[]"), int(port))
+        return UpstreamAddress()
+
+    @property
+    def attempts(self) -> int:
+        """How often the proxy tried the upstream, by its own record; 0 when it never did.
+
+        What the upstream counted are the `requests`.
+        """
+        return self.evidence.attempts if self.evidence is not None else 0
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The HTTP requests that arrived outside for this one: each attempt, each mirrored copy.
+
+        A mirrored copy may come later than the answer: see `Upstream.wait_for_requests`.
+        """
+        return self.observation.requests
+
+    @property
+    def flags(self) -> Flags:
+        """Envoy's response flags, empty without a record: ``"UT" in outcome.flags``."""
+        return Flags(self.evidence.response_flags if self.evidence is not None else ())
+
+    @property
+    def cluster(self) -> str:
+        """The upstream cluster that the proxy's record names, empty without one."""
+        return self.evidence.cluster if self.evidence is not None else ""
+
+    @property
+    def subset(self) -> str:
+        """The DestinationRule subset in `cluster`, empty without one."""
+        parts = self.cluster.split("|")
+        return parts[2] if len(parts) == 4 else ""
+
+    @property
+    def timings(self) -> Timings:
+        """How long it took, in seconds: each stage, all of them, the proxy's own."""
+        evidence = self.evidence
+        if evidence is None:
+            return Timings(self.attempt.timings)
+        return Timings(self.attempt.timings, evidence.duration, evidence.upstream_duration)
 
     @property
     def tls(self) -> TlsInfo | None:

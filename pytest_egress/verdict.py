@@ -23,6 +23,7 @@ from enum import Enum
 
 from pytest_egress.evidence import BLACK_HOLE, Evidence, UpstreamProof
 from pytest_egress.probe import Attempt
+from pytest_egress.received import Request
 
 __all__ = ["Judgement", "Observation", "Verdict", "judge"]
 
@@ -50,6 +51,7 @@ class Observation:
         evidence: the proxy's record of it that decides, None when there is none.
         signed: the answer carried the simulated upstream's token.
         accepted: what the simulated outside knows of the connection that the proxy opened.
+        requests: what arrived outside of it: each attempt, each mirrored copy.
         live: the real outside was asked, so there is no token to expect.
         control: empty when the positive control passed through this proxy, else why it did not.
         resolver: empty when the pod's name server is known to work, else what is wrong with it.
@@ -59,6 +61,7 @@ class Observation:
     evidence: Evidence | None = None
     signed: bool = False
     accepted: UpstreamProof | None = None
+    requests: tuple[Request, ...] = ()
     live: bool = False
     control: str = ""
     resolver: str = ""

@@ -36,10 +36,13 @@ def test_every_field_is_read() -> None:
             "bytes_received": 3,
             "bytes_sent": 7,
             "attempts": 3,
+            "duration": 1500,
+            "upstream_duration": 1250,
         }
     )
     assert evidence.response_flags == {"UF", "URX"}
     assert (evidence.response_code, evidence.bytes_received, evidence.bytes_sent) == (503, 3, 7)
+    assert (evidence.duration, evidence.upstream_duration) == (1.5, 0.00125)
     assert (evidence.attempts, evidence.cluster) == (3, "outbound|80||api.weather.com")
 
 

@@ -21,7 +21,9 @@ from pytest_egress.errors import (
     ProbeError,
 )
 from pytest_egress.evidence import Evidence, UpstreamProof
+from pytest_egress.flags import MEANINGS, NAMES, Flags
 from pytest_egress.outcome import Outcome, Resolution
+from pytest_egress.particulars import Timings
 from pytest_egress.probe import Attempt, DnsAnswer, Headers, Response
 from pytest_egress.verdict import Judgement, Observation, Verdict
 from tests.observed import CONTRACT
@@ -99,7 +101,54 @@ def test_parts_of_the_answer() -> None:
     bytes_only = Outcome("tcp://a:1", outcome.judgement, Observation(raw, accepted=proof))
     assert (bytes_only.status, bytes_only.headers, bytes_only.text) == (None, (), "\ufffd")
     assert bytes_only.upstream == "203.0.113.1:1"
+    assert (bytes_only.upstream.address, bytes_only.upstream.port) == ("203.0.113.1", 1)
+    assert (bytes_only.attempts, bytes_only.requests, bytes_only.cluster) == (0, (), "")
+    assert bytes_only.flags == set()
+    assert bytes_only.timings.proxy is None
     assert bytes_only.explain() == ""
+
+
+@pytest.mark.parametrize(
+    ("cluster", "subset"),
+    [("outbound|80|v2|api.weather.com", "v2"), ("outbound|80||a", ""), ("PassthroughCluster", "")],
+)
+def test_cluster_and_subset(cluster: str, subset: str) -> None:
+    """The subset stands in the cluster's name."""
+    outcome = outcome_of(Verdict.REACHABLE, cluster=cluster)
+    assert (outcome.cluster, outcome.subset) == (cluster, subset)
+
+
+def test_upstream_of_a_live_run_is_what_the_proxy_dialled() -> None:
+    """There is no simulated outside to ask then."""
+    for dialled, text in (("[2001:db8::1]:443", "[2001:db8::1]:443"), ("", ""), ("/run/a", "")):
+        evidence = Evidence("http", "s", "d", "l", upstream_host=dialled)
+        attempt = Attempt("http://a/", "http", completed=True)
+        observation = Observation(attempt, evidence, live=True)
+        outcome = Outcome("http://a/", Judgement(Verdict.REACHABLE, "because"), observation)
+        assert outcome.upstream == text
+        assert outcome.upstream.address == ("2001:db8::1" if text else "")
+
+
+def test_timings() -> None:
+    """Stages by name, their sum, and the proxy's own."""
+    timings = Timings({"dns": 0.5, "tcp": 0.25, "http": 1.0}, proxy=0.9, upstream=0.8)
+    assert (timings.dns, timings.tcp, timings.http, timings.tls) == (0.5, 0.25, 1.0, None)
+    assert (timings.total, timings.grpc) == (1.75, None)
+
+
+def test_flags_are_readable() -> None:
+    """By their short and long names, and in words."""
+    flags = Flags({"UT", "URX"})
+    assert flags == {"URX", "UT"}
+    assert "UT" in flags
+    assert "UpstreamRequestTimeout" in flags
+    assert "UF" not in flags
+    assert str(flags) == (
+        "URX (the retries were used up), UT (the upstream did not answer in time)"
+    )
+    assert str(Flags({"RLSE", "NEW"})) == "NEW (unknown), RLSE (RateLimitServiceError)"
+    assert repr(flags) == "Flags(['URX', 'UT'])"
+    assert set(MEANINGS) <= set(NAMES)
 
 
 def test_text() -> None:

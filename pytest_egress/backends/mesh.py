@@ -30,7 +30,7 @@ from pytest_egress.probe import (
     SystemResolver,
     Target,
 )
-from pytest_egress.upstream import Outside
+from pytest_egress.upstream import Outside, Request
 from pytest_egress.verdict import Observation
 
 __all__ = ["LocalMesh", "PodSocket"]
@@ -187,6 +187,7 @@ class LocalMesh:
             evidence,
             signed=not self._live and self._signed(attempt, options, accepted),
             accepted=accepted,
+            requests=self._requests(evidence),
             live=self._live,
             control=self._control_failure,
         )
@@ -277,6 +278,12 @@ class LocalMesh:
         if self._live or evidence is None or not evidence.upstream_local_address:
             return None
         return self._outside.accepted(evidence.upstream_local_address, evidence.upstream_host)
+
+    def _requests(self, evidence: Evidence | None) -> tuple[Request, ...]:
+        """What arrived outside of this attempt."""
+        if self._live or evidence is None:
+            return ()
+        return self._outside.requests_with(evidence.request_id)
 
     def _resolver_failure(self, attempt: Attempt) -> str:
         """Empty when the name server works, so that its refusal is about the name asked."""

@@ -194,6 +194,8 @@ def access_log(kind: str, listener: str, route_config: str = "") -> Json:
         "requested_server_name": "%REQUESTED_SERVER_NAME%",
         "bytes_received": "%BYTES_RECEIVED%",
         "bytes_sent": "%BYTES_SENT%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "duration": "%DURATION%",
     }
     if kind == "http":
         record |= {
@@ -203,7 +205,8 @@ def access_log(kind: str, listener: str, route_config: str = "") -> Json:
             "authority": "%REQ(:AUTHORITY)%",
             "method": "%REQ(:METHOD)%",
             "path": "%REQ(:PATH)%",
-            "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+            "request_id": "%REQ(X-REQUEST-ID)%",
+            "upstream_duration": "%COMMON_DURATION(US_TX_END:US_RX_BEG:us)%",
         }
     return {
         "name": "envoy.access_loggers.fluentd",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from pytest_egress.received import Headers, Request
 from pytest_egress.upstream.conduct import GRPC_STATUS, Grpc, Hang, Refuse, Reset, Respond, Silent
 from pytest_egress.upstream.link import Link
-from pytest_egress.upstream.record import Headers, Request
 from pytest_egress.upstream.site import TOKEN_HEADER
 
 __all__ = ["MOST_KEPT", "Answer", "Reset", "Silent", "bare_host", "decide", "request_of"]

@@ -6,10 +6,10 @@ import contextlib
 import re
 from http import HTTPStatus
 
+from pytest_egress.received import Headers, Request
 from pytest_egress.upstream import answers
 from pytest_egress.upstream.answers import Answer, Reset, Silent, bare_host
 from pytest_egress.upstream.link import CHUNK, Link
-from pytest_egress.upstream.record import Headers, Request
 from pytest_egress.upstream.site import TOKEN_HEADER
 
 __all__ = ["bare_host", "serve"]

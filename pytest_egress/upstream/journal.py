@@ -7,7 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from pytest_egress.upstream.record import Connection, Request
+from pytest_egress.received import Request
+from pytest_egress.upstream.record import Connection
 
 __all__ = ["Journal"]
 

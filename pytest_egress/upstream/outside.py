@@ -7,27 +7,29 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import final
 
 from pytest_egress.evidence import UpstreamProof
+from pytest_egress.received import Request
 from pytest_egress.upstream.authority import Authority
 from pytest_egress.upstream.clients import Clients
 from pytest_egress.upstream.conduct import Effect, Hang, Refuse
 from pytest_egress.upstream.dns import NameServer, Responder
 from pytest_egress.upstream.door import State
 from pytest_egress.upstream.journal import Journal
-from pytest_egress.upstream.names import Names, check_address, check_host, check_port
+from pytest_egress.upstream.names import Names, check_address, check_port
 from pytest_egress.upstream.originals import Originals
 from pytest_egress.upstream.places import Place, Places, Slot, distinct_loopback
 from pytest_egress.upstream.pool import Acceptor, Address, Workers
-from pytest_egress.upstream.record import Connection, Request
+from pytest_egress.upstream.record import Connection
 from pytest_egress.upstream.responder import Conversation
 from pytest_egress.upstream.rules import Rules, Scope
 from pytest_egress.upstream.script import Upstream
 from pytest_egress.upstream.site import Site
-from pytest_egress.upstream.staging import Staging
+from pytest_egress.upstream.staging import Loan, Staging
 from pytest_egress.upstream.zone import Reply, View, Zone
 
 __all__ = ["Outside"]
@@ -218,10 +220,10 @@ class Outside:
         """
         address, slot = check_address(address), Slot(check_port(port))
         with self._lock:
-            place = self._zone.place_at(address)
-            if place is self._places.default and dedicated and self._places.room() > 1:
+            place = self._zone.place_of(address)
+            if place is None and dedicated and self._places.room() > 1:
                 place = self._zone.own(address, every_port=False)
-            return self._places.listen(place, slot)
+            return self._places.listen(place or self._zone.share(address), slot)
 
     def original(self, address: str, port: int) -> str:
         """Return the loopback address that stands for an original destination.
@@ -272,7 +274,16 @@ class Outside:
             # It was established before the proxy could speak of it, but perhaps not accepted yet.
             self._acceptor.settle()
             found = self._journal.from_client(client, place)
-        return None if found is None else found.proof()
+        if found is None:
+            return None
+        proof = found.proof()
+        # A shared place has no address of its own, but the host has one that is known.
+        address = proof.address or self._zone.known_address(proof.host) or ""
+        return replace(proof, address=address)
+
+    def requests_with(self, request_id: str) -> tuple[Request, ...]:
+        """Return the HTTP requests that arrived with this ``x-request-id``, the first first."""
+        return self._journal.with_id(request_id) if request_id else ()
 
     def declare(
         self,
@@ -305,9 +316,11 @@ class Outside:
         Raises:
             ValueError: the name or port is not one; the message says what was expected.
         """
-        return Upstream(
-            self._staging, Scope(check_host(name), None if port is None else check_port(port))
-        )
+        return Upstream(self._staging, Scope.of(name, port))
+
+    def lend(self) -> Loan:
+        """Return a stage to make upstreams of, whose scripts can be taken back."""
+        return Loan(self._staging)
 
     def reset(self) -> None:
         """Drop every script and record; places that hosts have of their own stay theirs."""

@@ -8,6 +8,7 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_egress.received import ClientCertificate
 from pytest_egress.upstream import forward, hello, http1
 from pytest_egress.upstream.conduct import (
     Banner,
@@ -22,7 +23,6 @@ from pytest_egress.upstream.conduct import (
     Silent,
 )
 from pytest_egress.upstream.link import Link
-from pytest_egress.upstream.record import ClientCertificate
 from pytest_egress.upstream.tenants import Tenants
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pytest_egress.upstream.conduct import (
     Respond,
     Shown,
 )
-from pytest_egress.upstream.names import is_address, patterns
+from pytest_egress.upstream.names import check_host, check_port, is_address, patterns
 
 __all__ = ["Budget", "Rules", "Scope", "Script", "connects"]
 
@@ -31,6 +31,15 @@ class Scope:
     host: str
     port: int | None = None
     address: str | None = None
+
+    @classmethod
+    def of(cls, host: object, port: object = None) -> Scope:
+        """Return the scope of what a test wrote.
+
+        Raises:
+            ValueError: the host or port is not one; the message says what was expected.
+        """
+        return cls(check_host(host), None if port is None else check_port(port))
 
     def covers(self, names: Iterable[str], address: str | None, port: int | None) -> bool:
         """Whether something known by any of ``names``, at ``address`` and ``port``, falls in it."""

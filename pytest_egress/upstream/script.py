@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
+from pytest_egress.received import Request
 from pytest_egress.upstream import conduct as c
 from pytest_egress.upstream.arguments import (
     as_bytes,
@@ -22,7 +23,7 @@ from pytest_egress.upstream.arguments import (
     check_times,
 )
 from pytest_egress.upstream.names import check_address, is_address
-from pytest_egress.upstream.record import Connection, Request
+from pytest_egress.upstream.record import Connection
 from pytest_egress.upstream.rules import Budget, Scope, Script
 
 __all__ = ["Stage", "Upstream"]

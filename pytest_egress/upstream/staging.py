@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import final
 
+from pytest_egress.received import Request
 from pytest_egress.upstream.clients import Clients
 from pytest_egress.upstream.conduct import Lookup
 from pytest_egress.upstream.journal import Journal
@@ -12,11 +13,11 @@ from pytest_egress.upstream.link import Link
 from pytest_egress.upstream.names import check_port, is_name
 from pytest_egress.upstream.places import Places, Slot
 from pytest_egress.upstream.pool import Workers
-from pytest_egress.upstream.record import Connection, Request
+from pytest_egress.upstream.record import Connection
 from pytest_egress.upstream.rules import Rules, Scope, Script, connects
 from pytest_egress.upstream.zone import Zone
 
-__all__ = ["Staging"]
+__all__ = ["Loan", "Staging"]
 
 _DECLARED = 64  # hosts that get places of their own before they are scripted
 
@@ -189,3 +190,44 @@ class Staging:
 
     def _ports(self) -> int:
         return sum(not slot.original for slot in self._places.slots())
+
+
+@final
+class Loan:
+    """A stage whose scripts can be taken back.
+
+    Args:
+        staging: what the scripts are told to.
+    """
+
+    def __init__(self, staging: Staging) -> None:
+        self._staging = staging
+        self._before: dict[Scope, Script | None] = {}
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request that arrived."""
+        return self._staging.requests
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Every connection that was accepted."""
+        return self._staging.connections
+
+    def wait(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Wait until ``done()`` holds; see `Staging.wait`."""
+        return self._staging.wait(done, timeout)
+
+    def addresses_of(self, host: str) -> tuple[str, ...]:
+        """Return every simulated address that ``host`` has at any time."""
+        return self._staging.addresses_of(host)
+
+    def change(self, scope: Scope, edit: Callable[[Script], Script] | None) -> None:
+        """Change what ``scope`` was told, and remember what that was."""
+        self._before.setdefault(scope, self._staging.told(scope))
+        self._staging.change(scope, edit)
+
+    def take_back(self) -> None:
+        """Let every scope hold again what it did before the first change."""
+        while self._before:
+            self._staging.put(*self._before.popitem())

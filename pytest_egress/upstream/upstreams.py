@@ -6,8 +6,10 @@ from types import TracebackType
 from typing import final
 
 from pytest_egress.errors import BackendError
+from pytest_egress.received import Request
 from pytest_egress.upstream.outside import Outside
-from pytest_egress.upstream.record import Connection, Request
+from pytest_egress.upstream.record import Connection
+from pytest_egress.upstream.rules import Scope
 from pytest_egress.upstream.script import Upstream
 
 __all__ = ["Upstreams"]
@@ -26,6 +28,7 @@ class Upstreams:
 
     def __init__(self, outside: Outside | None) -> None:
         self._outside = outside
+        self._loan = None if outside is None else outside.lend()
 
     @property
     def outside(self) -> Outside:
@@ -63,7 +66,13 @@ class Upstreams:
             ValueError: the host or port is not one; the message says what was expected.
             BackendError: the real outside is asked.
         """
-        return self.outside.host(*key) if isinstance(key, tuple) else self.outside.host(key)
+        host, port = key if isinstance(key, tuple) else (key, None)
+        return Upstream(self._loan or self.outside.lend(), Scope.of(host, port))
+
+    def restore(self) -> None:
+        """Take back what was told through this: what held before holds again."""
+        if self._loan is not None:
+            self._loan.take_back()
 
     @property
     def requests(self) -> list[Request]:

@@ -130,8 +130,8 @@ class Zone:
             return Tenants((place.host,))
         return self.tenants_at(place.address)
 
-    def place_at(self, address: str) -> Place:
-        """Return the place that stands for ``address``: its own, else the shared one."""
+    def place_of(self, address: str) -> Place | None:
+        """Return the place that stands for ``address``, None where that is the shared one."""
         place = self._by_address.get(address)
         if place is not None:
             return place
@@ -139,6 +139,10 @@ class Zone:
             for pattern in patterns(host):
                 if pattern in self._by_wildcard:
                     return self._by_wildcard[pattern]
+        return None
+
+    def share(self, address: str) -> Place:
+        """Let the shared place stand for ``address``, and remember that a proxy was told so."""
         self._shared.add(address)
         return self._places.default
 

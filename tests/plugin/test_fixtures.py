@@ -71,6 +71,48 @@ def test_scripts_end_with_the_test(suite: pytest.Pytester) -> None:
     suite.runpytest("-p", "no:randomly").assert_outcomes(passed=2)
 
 
+def test_scripts_of_the_pod_end_with_the_test(suite: pytest.Pytester) -> None:
+    """Also where the outside is scripted for a whole module."""
+    suite.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def egress_upstreams(egress_backend):
+            with egress_backend.upstreams() as upstreams:
+                upstreams["api.weather.com"].respond(418)
+                yield upstreams
+
+        def test_one(egress):
+            egress.upstream("api.weather.com").fail(503, times=5)
+            assert egress.get("http://api.weather.com", n=2).statuses == {503: 2}
+            assert egress.upstream("api.weather.com").count == 2
+
+        def test_two(egress):
+            assert egress.get("http://api.weather.com").status == 418
+        """
+    )
+    suite.runpytest("-p", "no:randomly").assert_outcomes(passed=2)
+
+
+def test_upstream_of_a_request_over_a_kept_connection(suite: pytest.Pytester) -> None:
+    """The proxy's pool outlives a test: the next one still sees who answered, and how."""
+    suite.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("turn", range(2))
+        def test_it(egress, turn):
+            outcome = egress.get("http://api.weather.com")
+            assert (outcome.upstream.host, outcome.upstream.port) == ("api.weather.com", 80)
+            assert outcome.upstream == f"{outcome.addresses[0]}:80"
+            assert len(egress.upstream("api.weather.com").connections) == 1
+            assert len(outcome.requests) == egress.upstream("api.weather.com").count == 1
+        """
+    )
+    suite.runpytest().assert_outcomes(passed=2)
+
+
 def test_failure_tells_the_whole_story(suite: pytest.Pytester) -> None:
     """Target, verdict, decision, declaration, nearest, edit and the proxy's line are printed."""
     suite.makepyfile(

@@ -51,6 +51,16 @@ def test_unscripted_addresses_share_one_place(outside: Outside) -> None:
     assert outside.real(*outside.locate("203.0.113.1", 80)) is None
 
 
+def test_places_made_for_a_proxy_leave_it_as_it_is(outside: Outside) -> None:
+    """Only a place that it was told to share and that is shared no more makes it stale."""
+    before = outside.dns_generation
+    outside.locate("203.0.113.1", 80, dedicated=True)
+    assert outside.dns_generation == before
+    outside.locate("203.0.113.2", 80)
+    outside.locate("203.0.113.2", 80, dedicated=True)
+    assert outside.dns_generation == before + 1
+
+
 def test_real_is_the_way_back(outside: Outside) -> None:
     """Reports name the simulated address, not the loopback one."""
     assert outside.real(*outside.locate("203.0.113.9", 443, dedicated=True)) == ("203.0.113.9", 443)
