@@ -214,9 +214,11 @@ class MeshConfig:
 class Workload:
     """Who is asking: the pod whose sidecar is configured.
 
-    ``dns_capture`` stands for the proxy metadata ``ISTIO_META_DNS_CAPTURE=true``.
+    ``dns_capture`` stands for the proxy metadata ``ISTIO_META_DNS_CAPTURE=true``. ``locality`` is
+    ``region/zone/subzone`` of its node, empty where nodes carry no such labels.
     """
 
     namespace: str = "default"
     labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     dns_capture: bool = False
+    locality: str = ""

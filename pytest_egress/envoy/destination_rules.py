@@ -7,11 +7,13 @@ namespace exports. Levels are never mixed. Inside one view rules for the same ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.position import Position
+from pytest_egress.contract.report import Path
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.names import is_wildcard, labels_match, qualified_host
 from pytest_egress.envoy.services import Service
@@ -54,6 +56,31 @@ class MergedRule:
     def subset(self, name: str) -> Subset | None:
         """The subset of that name."""
         return next((it for it in self.subsets if it.name == name), None)
+
+    def position(self, block: str, port: int, subset: str = "") -> Position | None:
+        """Where a block of the policy stands that counts for a port and subset.
+
+        ``block`` is the name of a field of `PortPolicy`. None where no rule has such a block.
+        """
+        first, *others = block.split("_")
+        field_name = first + "".join(map(str.capitalize, others))
+        for rule, path, policy in self._policies(subset):
+            for index, settings in enumerate(policy.port_level):
+                if settings.port == port and getattr(settings, block) is not None:
+                    return rule.at(*path, "portLevelSettings", index, field_name)
+            if getattr(policy, block) is not None:
+                return rule.at(*path, field_name)
+        return None
+
+    def _policies(self, subset: str) -> Iterator[tuple[DestinationRule, Path, TrafficPolicy]]:
+        """Each policy with its place: those of the subset first, then those of the rules."""
+        for rule in self.sources:
+            for index, it in enumerate(rule.subsets):
+                if it.name == subset and it.traffic_policy is not None:
+                    yield rule, ("spec", "subsets", index, "trafficPolicy"), it.traffic_policy
+        for rule in self.sources:
+            if rule.traffic_policy is not None:
+                yield rule, ("spec", "trafficPolicy"), rule.traffic_policy
 
     def merged_with(self, rule: DestinationRule) -> MergedRule:
         """With a younger rule: its subsets are added, its policy only where there is none."""

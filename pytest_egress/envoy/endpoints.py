@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from pytest_egress.envoy.instances import Instance, Registry
-from pytest_egress.envoy.names import is_ip
-from pytest_egress.envoy.services import Service, ServicePort
+from pytest_egress.envoy.instances import Instance
+from pytest_egress.envoy.names import is_ip, labels_match
 
-__all__ = ["eds_assignment", "locality_endpoints", "socket_address"]
+if TYPE_CHECKING:
+    from pytest_egress.envoy.cluster_draft import ClusterContext, ClusterDraft
+
+__all__ = ["Locality", "dns_localities", "eds_assignment", "locality_json", "socket_address"]
 
 _MAX_WEIGHT = 2**32 - 1
-_MUTUAL_TLS = {"filter_metadata": {"envoy.transport_socket_match": {"tlsMode": "istio"}}}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Locality:
+    """``LocalityLbEndpoints`` with the instances that its endpoints were made from, in order."""
+
+    json: dict[str, Any]
+    members: list[Instance]
 
 
 def socket_address(address: str, port: int) -> dict[str, Any]:
@@ -25,50 +35,83 @@ def socket_address(address: str, port: int) -> dict[str, Any]:
     return {"socket_address": socket}
 
 
-def eds_assignment(
-    name: str, service: Service, port: ServicePort, registry: Registry
-) -> dict[str, Any]:
+def dns_localities(draft: ClusterDraft, context: ClusterContext) -> list[Locality]:
+    """The endpoints of a DNS cluster: the service's instances on its port, by port number."""
+    number = draft.port.number
+    instances = (
+        it for it in context.registry.instances(draft.service) if it.service_port == number
+    )
+    return _localities(instances, draft)
+
+
+def eds_assignment(draft: ClusterDraft, context: ClusterContext) -> dict[str, Any]:
     """The ``ClusterLoadAssignment`` of a cluster that istiod gives type EDS (STATIC).
 
     Instances are picked by port *name*; host names are left out, because EDS cannot resolve.
     """
+    port = draft.port
     picked = (
-        instance
-        for instance in registry.instances(service)
-        if instance.port_name == port.name
-        and (not instance.address or instance.port == 0 or is_ip(instance.address))
+        it
+        for it in context.registry.instances(draft.service)
+        if it.port_name == port.name and (not it.address or it.port == 0 or is_ip(it.address))
     )
-    localities = locality_endpoints(picked)
-    return {"cluster_name": name, "endpoints": localities} if localities else {"cluster_name": name}
+    localities = _localities(picked, draft)
+    if not localities:
+        return {"cluster_name": draft.name}
+    if draft.rule or context.mesh.locality_lb or draft.service.traffic_distribution:
+        from pytest_egress.envoy.traffic_policy.locality import prioritized_endpoints
+
+        localities = prioritized_endpoints(localities, draft, context)
+    return {"cluster_name": draft.name, "endpoints": [it.json for it in localities]}
 
 
-def locality_endpoints(instances: Iterable[Instance]) -> list[dict[str, Any]]:
-    """``LocalityLbEndpoints`` sorted by locality; a locality weighs as much as its members."""
+def locality_json(text: str) -> dict[str, str]:
+    """A ``core.v3.Locality`` of ``region/zone/subzone``."""
+    parts = zip(("region", "zone", "sub_zone"), text.split("/"), strict=False)
+    return {key: part for key, part in parts if part}
+
+
+def _localities(instances: Iterable[Instance], draft: ClusterDraft) -> list[Locality]:
+    """Localities sorted by name; a locality weighs as much as its members.
+
+    A subset has the instances that carry all its labels.
+    """
+    mutual_tls: bool | None = None
+    if draft.rule is not None:
+        from pytest_egress.envoy.traffic_policy.effective import tls_mode
+
+        mode = tls_mode(draft.rule, draft.subset, draft.port.number)
+        mutual_tls = None if mode is None else mode == "ISTIO_MUTUAL"
+        subset = draft.rule.subset(draft.subset)
+        if subset is not None and subset.labels:
+            wanted = subset.labels
+            instances = (it for it in instances if labels_match(wanted, it.labels))
     by_locality: dict[str, list[Instance]] = {}
     for instance in instances:
         by_locality.setdefault(instance.locality, []).append(instance)
     return [
-        {
-            "locality": _locality(locality),
-            "lb_endpoints": [_lb_endpoint(instance) for instance in members],
-            "load_balancing_weight": min(sum(it.weight for it in members), _MAX_WEIGHT),
-        }
+        Locality(
+            {
+                "locality": locality_json(locality),
+                "lb_endpoints": [_lb_endpoint(it, mutual_tls=mutual_tls) for it in members],
+                "load_balancing_weight": min(sum(it.weight for it in members), _MAX_WEIGHT),
+            },
+            members,
+        )
         for locality, members in sorted(by_locality.items())
     ]
 
 
-def _lb_endpoint(instance: Instance) -> dict[str, Any]:
+def _lb_endpoint(instance: Instance, *, mutual_tls: bool | None) -> dict[str, Any]:
+    """One endpoint; ``mutual_tls`` is what a DestinationRule says of Istio's own TLS."""
     endpoint: dict[str, Any] = {
         "endpoint": {"address": socket_address(instance.address, instance.port)},
         "load_balancing_weight": instance.weight,
     }
     if instance.ready:
         endpoint["health_status"] = "HEALTHY"
-    if instance.tls_mode == "istio":
-        endpoint["metadata"] = _MUTUAL_TLS
+    mode = instance.tls_mode
+    if mode == "istio" if mutual_tls is None else mutual_tls and mode not in {"", "disabled"}:
+        match = {"envoy.transport_socket_match": {"tlsMode": mode}}
+        endpoint["metadata"] = {"filter_metadata": match}
     return endpoint
-
-
-def _locality(text: str) -> dict[str, str]:
-    parts = zip(("region", "zone", "sub_zone"), text.split("/"), strict=False)
-    return {key: part for key, part in parts if part}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Endpoint, ServiceEntry, WorkloadEntry
 from pytest_egress.envoy.names import UNIX_PREFIX, is_ip, labels_match
 from pytest_egress.envoy.services import Service
 
-__all__ = ["Instance", "Registry"]
+__all__ = ["Instance", "Registry", "topology_labels"]
 
 _DNS = ("DNS", "DNS_ROUND_ROBIN")
+_NETWORK = "topology.istio.io/network"
 _HEALTH_CHECKS = "proxy.istio.io/health-checks-enabled"
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +34,7 @@ class Instance:
         tls_mode: ``istio`` where the endpoint takes Istio's mutual TLS, else ``disabled`` or
             what its label says.
         identity: SPIFFE name of its service account, possibly empty.
+        labels: its own and those of its place; what subsets and failover look at.
         ready: Kubernetes says so; nothing says it of a ServiceEntry's endpoint.
     """
 
@@ -42,6 +46,7 @@ class Instance:
     weight: int = 1
     tls_mode: str = "disabled"
     identity: str = ""
+    labels: Mapping[str, str] = field(default_factory=lambda: _NO_LABELS)
     ready: bool = False
 
 
@@ -55,6 +60,7 @@ class Registry:
     def __init__(self, contract: Contract, services: Sequence[Service]) -> None:
         """``services`` are all of the contract, oldest first."""
         self._workloads = _workloads(contract.workload_entries)
+        self._trust_domain = contract.mesh.trust_domain.replace("@", ".")
         self._by_host: dict[tuple[str, str], list[Service]] = {}
         for service in services:
             self._by_host.setdefault((service.namespace, service.host), []).append(service)
@@ -98,47 +104,48 @@ class Registry:
             for workload, labels in self._workloads.get(service.namespace, ()):
                 selected = labels_match(entry.workload_selector, labels)
                 if selected and (dns or workload.address == "" or is_ip(workload.address)):
-                    yield from _endpoint_instances(entry, workload, labels)
+                    yield from self._endpoint_instances(entry, workload, labels)
         elif entry.endpoints:
             for endpoint in entry.endpoints:
-                yield from _endpoint_instances(entry, endpoint, endpoint.labels)
+                labels = _placed(endpoint, endpoint.labels)
+                yield from self._endpoint_instances(entry, endpoint, labels)
         elif entry.resolution in _DNS:
             for port in entry.ports:
                 yield Instance(
                     service.host, port.target_port or port.number, port.number, port.name
                 )
 
+    def _endpoint_instances(
+        self, entry: ServiceEntry, endpoint: Endpoint, labels: Mapping[str, str]
+    ) -> Iterator[Instance]:
+        """An instance per service port.
 
-def _endpoint_instances(
-    entry: ServiceEntry, endpoint: Endpoint, labels: Mapping[str, str]
-) -> Iterator[Instance]:
-    """An instance per service port.
-
-    The port to dial: that of ``endpoint.ports``, else ``targetPort``, else the service port.
-    """
-    namespace = entry.metadata.namespace
-    locality = endpoint.locality or _locality_label(labels)
-    pod = entry.registry == "Kubernetes"
-    default_mode = "istio" if endpoint.service_account and not pod else "disabled"
-    tls_mode = labels.get("security.istio.io/tlsMode", default_mode)
-    identity = ""
-    if endpoint.service_account or pod:
-        identity = f"spiffe://cluster.local/ns/{namespace}/sa/{endpoint.service_account}"
-    unix = endpoint.address.startswith(UNIX_PREFIX)
-    address = endpoint.address.removeprefix(UNIX_PREFIX)
-    for port in entry.ports:
-        number = endpoint.ports.get(port.name, 0) or port.target_port or port.number
-        yield Instance(
-            address,
-            0 if unix else number,
-            port.number,
-            port.name,
-            locality,
-            endpoint.weight or 1,
-            tls_mode,
-            identity,
-            ready=pod,
-        )
+        The port to dial: that of ``endpoint.ports``, else ``targetPort``, else the service port.
+        """
+        namespace = entry.metadata.namespace
+        locality = endpoint.locality or _locality_label(labels)
+        pod = entry.registry == "Kubernetes"
+        default_mode = "istio" if endpoint.service_account and not pod else "disabled"
+        tls_mode = labels.get("security.istio.io/tlsMode", default_mode)
+        identity = ""
+        if endpoint.service_account or pod:
+            identity = f"spiffe://{self._trust_domain}/ns/{namespace}/sa/{endpoint.service_account}"
+        unix = endpoint.address.startswith(UNIX_PREFIX)
+        address = endpoint.address.removeprefix(UNIX_PREFIX)
+        for port in entry.ports:
+            number = endpoint.ports.get(port.name, 0) or port.target_port or port.number
+            yield Instance(
+                address,
+                0 if unix else number,
+                port.number,
+                port.name,
+                locality,
+                endpoint.weight or 1,
+                tls_mode,
+                identity,
+                labels,
+                ready=pod,
+            )
 
 
 def _workloads(
@@ -154,13 +161,20 @@ def _workloads(
         metadata, endpoint = entry.metadata, entry.endpoint
         if metadata.annotations.get(_HEALTH_CHECKS) in _TRUE:
             continue
-        labels = {**endpoint.labels, **metadata.labels}
-        locality = endpoint.locality or _locality_label(labels)
-        labels.update(_topology_labels(locality))
-        if endpoint.network:
-            labels.setdefault("topology.istio.io/network", endpoint.network)
+        labels = _placed(endpoint, {**endpoint.labels, **metadata.labels})
         found.setdefault(metadata.namespace, []).append((endpoint, labels))
     return found
+
+
+def _placed(endpoint: Endpoint, labels: Mapping[str, str]) -> Mapping[str, str]:
+    """The labels and those that tell where the endpoint is (istiod's ``AugmentLabels``)."""
+    locality = endpoint.locality or _locality_label(labels)
+    if not locality and not endpoint.network:
+        return labels
+    placed = {**labels, **dict(topology_labels(locality))}
+    if endpoint.network and not placed.get(_NETWORK):
+        placed[_NETWORK] = endpoint.network
+    return placed
 
 
 def _locality_label(labels: Mapping[str, str]) -> str:
@@ -169,7 +183,8 @@ def _locality_label(labels: Mapping[str, str]) -> str:
     return text if "/" in text else text.replace(".", "/")
 
 
-def _topology_labels(locality: str) -> Iterator[tuple[str, str]]:
+def topology_labels(locality: str) -> Iterator[tuple[str, str]]:
+    """The Kubernetes labels that say the same as ``region/zone/subzone``."""
     keys = (
         "topology.kubernetes.io/region",
         "topology.kubernetes.io/zone",

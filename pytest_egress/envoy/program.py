@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import ServiceEntry, Workload
+from pytest_egress.envoy.cluster_draft import ClusterContext
 from pytest_egress.envoy.clusters import (
     allow_any_dynamic_dns_cluster,
     fixed_clusters,
@@ -72,16 +73,18 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
     scope = build_scope(contract, workload, services)
     entries = listener_entries(scope, registry, workload)
     configurations = build_routes(_route_names(entries), scope, workload)
+    context = ClusterContext(contract.mesh, workload, registry)
     clusters: list[dict[str, Any]] = []
     endpoints: list[dict[str, Any]] = []
     for service in scope.services:
-        for cluster, assignment in service_clusters(service, registry):
+        rule = scope.rules.get(service.host)
+        for cluster, assignment in service_clusters(service, rule, context):
             clusters.append(cluster)
             if assignment is not None:
                 endpoints.append(assignment)
-    clusters.extend(fixed_clusters())
+    clusters.extend(fixed_clusters(context))
     if scope.policy.mode == "ALLOW_ANY_DYNAMIC_DNS":
-        clusters.append(allow_any_dynamic_dns_cluster(dns_capture=workload.dns_capture))
+        clusters.append(allow_any_dynamic_dns_cluster(context))
     return Program(
         listeners=(
             *(listener(entry, scope.policy, workload) for entry in entries),

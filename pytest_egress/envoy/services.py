@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Literal
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Resolution, ServiceEntry, Workload
@@ -15,6 +16,12 @@ __all__ = ["Service", "ServicePort", "convert_entry", "convert_services"]
 
 _AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip"
 _CONNECT_STRATEGY = "istio.io/connect-strategy"
+_DISTRIBUTION = "networking.istio.io/traffic-distribution"
+_DISTRIBUTIONS: dict[str, Literal["zone", "node"]] = {
+    "preferclose": "zone",
+    "prefersamezone": "zone",
+    "prefersamenode": "node",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,11 @@ class Service:
         """Whether the annotation ``istio.io/connect-strategy: RACE_FIRST_TCP_CONNECT`` is set."""
         strategy = self.entry.metadata.annotations.get(_CONNECT_STRATEGY, "")
         return strategy.upper() == "RACE_FIRST_TCP_CONNECT"
+
+    @property
+    def traffic_distribution(self) -> Literal["zone", "node"] | None:
+        """The place that ``networking.istio.io/traffic-distribution`` prefers, if any."""
+        return _DISTRIBUTIONS.get(self.entry.metadata.annotations.get(_DISTRIBUTION, "").lower())
 
     def port(self, number: int) -> ServicePort | None:
         """The first port with that number; UDP ports do not count."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pytest_egress.contract.resources import Endpoint, Metadata, WorkloadEntry
-from tests.envoy.build import by_name, compiled, entry, mesh, names, socket
+from pytest_egress.contract.destination_rule.resource import LoadBalancer, Subset, TrafficPolicy
+from pytest_egress.contract.resources import Endpoint, MeshConfig, Metadata, WorkloadEntry
+from tests.envoy.build import by_name, compiled, entry, mesh, names, rule, socket
 
 _RACE = {"istio.io/connect-strategy": "race_first_tcp_connect"}
 
@@ -197,3 +198,65 @@ def test_allow_any_dynamic_dns_cluster() -> None:
         cluster = by_name(program.clusters, "AllowAnyDynamicDNSCluster")
         cache = cluster["cluster_type"]["typed_config"]["dns_cache_config"]
         assert ("typed_dns_resolver_config" in cache) is capture
+
+
+def test_subsets() -> None:
+    """Each port has a cluster per subset with the endpoints that carry its labels."""
+    endpoints = (
+        Endpoint("10.0.0.1", labels={"version": "v1", "tier": "a"}),
+        Endpoint("10.0.0.2", labels={"version": "v2"}, locality="r1/z1", network="n1"),
+    )
+    place = {"topology.kubernetes.io/zone": "z1", "topology.istio.io/network": "n1"}
+    program = compiled(
+        entry("a.example.com", "80/HTTP 443/TLS", resolution="STATIC", endpoints=endpoints),
+        rule("a.example.com", subsets=["v1", "v3", Subset("all"), Subset("place", place)]),
+    )
+    subsets = ("", "v1", "v3", "all", "place")
+    expected = [f"outbound|{port}|{it}|a.example.com" for port in (80, 443) for it in subsets]
+    assert names(program.clusters) == expected
+    found = {it["cluster_name"]: [address for address, _ in socket(it)] for it in program.endpoints}
+    assert [found[name] for name in expected[:5]] == [
+        ["10.0.0.1", "10.0.0.2"],
+        ["10.0.0.1"],
+        [],
+        ["10.0.0.1", "10.0.0.2"],
+        ["10.0.0.2"],
+    ]
+
+
+def test_dns_subset_without_endpoints_is_left_out() -> None:
+    """The host's own name carries no labels: only a subset without labels has a cluster."""
+    program = compiled(
+        entry("a.example.com", "80/HTTP"), rule("a.example.com", subsets=["v1", Subset("all")])
+    )
+    assert names(program.clusters) == [
+        "outbound|80||a.example.com",
+        "outbound|80|all|a.example.com",
+    ]
+    assert socket(program.clusters[1]) == [("a.example.com", 80)]
+
+
+def test_subset_policy() -> None:
+    """A subset's cluster has its own policy over that of the rule."""
+    one, two = (TrafficPolicy(load_balancer=LoadBalancer(it)) for it in ("RANDOM", "LEAST_CONN"))
+    program = compiled(
+        entry("a.example.com", "80/HTTP"),
+        rule("a.example.com", traffic_policy=one, subsets=[Subset("a"), Subset("b", {}, two)]),
+    )
+    policies = [it["lb_policy"] for it in program.clusters[:3]]
+    assert policies == ["RANDOM", "RANDOM", "LEAST_REQUEST"]
+
+
+def test_dynamic_host_has_no_subsets() -> None:
+    """There are no endpoints to choose from."""
+    service = entry("*.example.com", "80/HTTP", resolution="DYNAMIC_DNS")
+    program = compiled(service, rule("*.example.com", subsets=[Subset("all")]))
+    assert names(program.clusters) == ["outbound|80||*.example.com"]
+
+
+def test_mesh_times() -> None:
+    """Connect timeout and DNS refresh rate are the mesh's."""
+    config = MeshConfig(connect_timeout=1_500_000_000, dns_refresh_rate=5_000_000_000)
+    program = compiled(entry("a.example.com", "80/HTTP"), mesh=config)
+    assert program.clusters[0]["dns_refresh_rate"] == "5s"
+    assert {it["connect_timeout"] for it in program.clusters} == {"1.500s"}

@@ -14,9 +14,11 @@ from pytest_egress.envoy.destination_rules import MergedRule
 __all__ = [
     "cluster_policy",
     "endpoint_policy",
+    "passes_through",
     "route_hash",
     "service_hash",
     "subset_cluster_policy",
+    "tls_mode",
     "uses_source_ip",
 ]
 
@@ -76,6 +78,26 @@ def subset_cluster_policy(
 def endpoint_policy(rule: MergedRule, port: int, subset: str = "") -> TrafficPolicy | None:
     """The policy that decides over endpoints: the mesh's default has no say in it."""
     return subset_cluster_policy(rule.traffic_policy, _of_subset(rule, subset), port)
+
+
+def passes_through(policy: TrafficPolicy | None) -> bool:
+    """Whether a policy says at its top that connections go where they were meant to."""
+    lb = policy.load_balancer if policy is not None else None
+    return lb is not None and lb.simple == "PASSTHROUGH"
+
+
+def tls_mode(rule: MergedRule, subset: str, port: int) -> str | None:
+    """The TLS mode of endpoints: the subset's where it says one, else the rule's.
+
+    Port settings without ``tls`` do not hide that of the policy around them here.
+    """
+    for policy in (_of_subset(rule, subset), rule.traffic_policy):
+        if policy is not None:
+            ports = (it.tls for it in policy.port_level if it.port == port and it.tls is not None)
+            tls = next(ports, policy.tls)
+            if tls is not None:
+                return tls.mode
+    return None
 
 
 def service_hash(rule: MergedRule, port: int) -> ConsistentHash | None:
