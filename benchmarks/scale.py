@@ -34,7 +34,7 @@ def resident(pid: int) -> float:
 def envoy_alone(directory: Path, bootstrap: dict[str, object]) -> float:
     """Seconds that Envoy needs from its start until it accepts, on the same bootstrap."""
     mesh = directory / "again.sock"
-    text = json.dumps(bootstrap).replace(str(directory / "mesh.sock"), str(mesh))
+    text = json.dumps(bootstrap).replace(str(directory / "0.sock"), str(mesh))
     text = text.replace(str(directory / "admin.sock"), str(directory / "again-admin.sock"))
     config = directory / "again.json"
     config.write_text(text)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import errno
 import hmac
 import itertools
-import shutil
 import socket
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_egress.backends.process import EnvoyProcess
-from pytest_egress.backends.witness import Witness
+from pytest_egress.backends.proxy import EmbeddedProxy, PodSocket
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import Program
-from pytest_egress.envoy.embed import Sockets, embed
-from pytest_egress.envoy.instruments import CONTROL_ADDRESS, CONTROL_CLUSTER
-from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence, UpstreamProof
 from pytest_egress.probe import (
     Attempt,
@@ -33,26 +30,11 @@ from pytest_egress.probe import (
 from pytest_egress.upstream import Outside, Request
 from pytest_egress.verdict import Observation
 
-__all__ = ["LocalMesh", "PodSocket"]
+__all__ = ["LocalMesh"]
 
-_CONTROL_PORT = 9  # discard (RFC 863): no contract is tested against it
+_CAPTURE = "virtualOutbound"
 _CONTROL_NAME = "control.pytest-egress.invalid"
-_RECORD_TIMEOUT = 2.0  # seconds; a record takes 0.1 ms after the connection has ended
 _TOKEN_HEADER = "x-egress-upstream"  # noqa: S105  a header's name
-
-
-class PodSocket(socket.socket):
-    """A connection that the proxy has captured.
-
-    Attributes:
-        source: the downstream address, ``ip:port``, that the proxy's records of it carry.
-        connection: whatever the one who dialled wants to remember with it.
-    """
-
-    __slots__ = ("connection", "source")
-
-    source: str
-    connection: Any
 
 
 class LocalMesh:
@@ -76,16 +58,12 @@ class LocalMesh:
         self.endpoints = endpoints
         self.generation = generation
         self.leases = 0  # counted by the backend
-        self._process = process
-        self.directory = directory = process.directory
         self._outside = outside
         self._live = live
-        self._socket = directory / "mesh.sock"
-        self._witness = Witness(directory / "witness.sock")
+        self.sidecar = EmbeddedProxy(program, process, outside, (_CAPTURE,), live=live)
         self._sources = itertools.count()
         self._dialled = threading.local()
         self._resolver: Resolver = SystemResolver() if live else DnsResolver(outside.pod_dns)
-        self._control_failure = "no positive control has passed through this proxy"
         self._prober: Prober | None = None
 
     @property
@@ -104,25 +82,17 @@ class LocalMesh:
         Raises:
             BackendError: it does not serve, or the control does not come through.
         """
-        self._process.configure(self.bootstrap(), timeout)
-        self._process.wait_until(self._accepts, timeout)
-        self._control_failure = self._control()
-        if self._control_failure:
-            raise BackendError(
-                f"Envoy serves, but {self._control_failure}",
-                self._process.output(),
-                "this is a fault of the backend, not of the contract: please report it",
-            )
+        self.sidecar.configure(timeout)
+        self.sidecar.wait(timeout)
+
+    @property
+    def directory(self) -> Path:
+        """Where Envoy's sockets and its log are."""
+        return self.sidecar.directory
 
     def bootstrap(self) -> dict[str, Any]:
         """The bootstrap that Envoy is given."""
-        sockets = Sockets(
-            mesh=self._socket,
-            admin=self.directory / "admin.sock",
-            witness=self._witness.path,
-            control=self._outside.locate(CONTROL_ADDRESS[0], _CONTROL_PORT),
-        )
-        return embed(self.program, sockets, None if self._live else self._outside)
+        return self.sidecar.bootstrap()
 
     def enforces(self, contract: Contract, workload: Workload) -> bool:
         """Whether this is the proxy for ``contract`` as ``workload`` sees it."""
@@ -132,18 +102,16 @@ class LocalMesh:
 
     def running(self) -> bool:
         """Whether Envoy is alive."""
-        return self._process.running()
+        return self.sidecar.running()
 
     @property
     def pid(self) -> int:
         """The process id of Envoy."""
-        return self._process.pid
+        return self.sidecar.pid
 
     def close(self) -> None:
         """Stop Envoy and remove its directory. Twice is once."""
-        self._process.stop()
-        self._witness.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.sidecar.close()
 
     def dial(self, address: str, port: int, timeout: float) -> PodSocket:
         """Open a connection to ``address:port`` as the pod would: captured by the proxy.
@@ -154,16 +122,7 @@ class LocalMesh:
         if ":" in address:
             raise OSError(errno.EAFNOSUPPORT, "the pod has no IPv6 address")
         source = self._source(address, port)
-        connection = PodSocket(socket.AF_UNIX)
-        connection.source = f"{source[0]}:{source[1]}"
-        try:
-            connection.settimeout(timeout)
-            connection.connect(str(self._socket))
-            header = f"PROXY TCP4 {source[0]} {address} {source[1]} {port}\r\n"
-            connection.sendall(header.encode("ascii"))
-        except BaseException:
-            connection.close()
-            raise
+        connection = self.sidecar.dial(_CAPTURE, source, (address, port), timeout)
         self._dialled.source = connection.source
         return connection
 
@@ -179,7 +138,7 @@ class LocalMesh:
         if attempt.stage == "dns" and attempt.failure is not None:
             return Observation(attempt, live=self._live, resolver=self._resolver_failure(attempt))
         source = self._dialled.source
-        records = self._witness.wait(source, _RECORD_TIMEOUT) if source else ()
+        records = self.sidecar.records(source) if source else ()
         evidence = _deciding(records)
         accepted = self._accepted(evidence)
         return Observation(
@@ -189,12 +148,12 @@ class LocalMesh:
             accepted=accepted,
             requests=self._requests(evidence),
             live=self._live,
-            control=self._control_failure,
+            control=self.sidecar.control_failure,
         )
 
     def records(self, source: str) -> tuple[Evidence, ...]:
         """The records of a connection (`PodSocket.source`) that have come since they were asked."""
-        return self._witness.take(source)
+        return self.sidecar.witness.take(source)
 
     def wait_for_records(
         self, source: str, timeout: float, known: tuple[Evidence, ...] = ()
@@ -203,7 +162,7 @@ class LocalMesh:
 
         ``known`` are those that have been taken already; they are not returned again.
         """
-        return self._witness.wait(source, timeout, known)
+        return self.sidecar.witness.wait(source, timeout, known)
 
     def settle(self) -> str:
         """Return once the records of all that has happened so far are here; empty, or why not.
@@ -211,9 +170,7 @@ class LocalMesh:
         The proxy works in one thread: when a control has passed through it, what came before is
         done, and its records have been sent.
         """
-        return self._control() or (
-            "" if self._witness.settle() else "the proxy's records cannot be received"
-        )
+        return self.sidecar.settle()
 
     def accepted(self, evidence: Evidence) -> UpstreamProof | None:
         """What the simulated outside knows of the connection that the proxy opened."""
@@ -236,28 +193,6 @@ class LocalMesh:
             high, low = divmod(number, 60_000)
             return f"10.255.{high // 256 % 256}.{high % 256}", 1024 + low
         return self._outside.original(address, port), 1024 + number % 60_000
-
-    def _accepts(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                connection.connect(str(self._socket))
-            except OSError:
-                return False
-            return True
-
-    def _control(self) -> str:
-        """Pass the positive control through the proxy; empty, or what went wrong."""
-        target = Target("tcp", *CONTROL_ADDRESS, "")
-        options = Options(address=CONTROL_ADDRESS[0], timeout=10.0)
-        prober = Prober(self.dial, self._resolver)
-        attempt = prober.attempt(target, options)
-        records = self._witness.wait(self._dialled.source, _RECORD_TIMEOUT)
-        if not self._signed(attempt, options, None):
-            seen = attempt.failure.message if attempt.failure else repr(attempt.received)
-            return f"the positive control did not come back through it: {seen}"
-        if not any(record.cluster == CONTROL_CLUSTER for record in records):
-            return "its record of the positive control did not arrive"
-        return ""
 
     def _signed(self, attempt: Attempt, options: Options, accepted: UpstreamProof | None) -> bool:
         """Whether the answer carries what only the simulated outside could send."""

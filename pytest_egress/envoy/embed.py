@@ -15,13 +15,16 @@ changes is only what ties it to a pod and a control plane:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_egress.envoy.hops import move_endpoints, with_proxy_header
 from pytest_egress.envoy.instruments import (
     CONTROL_CLUSTER,
     HTTP_CHAIN,
+    PROXY_HEADER,
+    REMEMBER_SOURCE,
     WITNESS_CLUSTER,
     access_log,
     control_listener,
@@ -73,12 +76,19 @@ class Places(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """The Unix sockets of one proxy, all in its private directory, and the control's upstream."""
+    """The Unix sockets of one proxy, all in its private directory, and the control's upstream.
 
-    mesh: Path
+    Attributes:
+        listeners: where a listener is dialled, by its name; the others are reached through
+            ``virtualOutbound``, by the destination that a PROXY header names.
+        gateways: where the pods of gateways really listen, by their address and port.
+    """
+
+    listeners: Mapping[str, Path]
     admin: Path
     witness: Path
     control: tuple[str, int]
+    gateways: Mapping[tuple[str, int], Path] = field(default_factory=dict)
 
 
 def embed(program: Program, sockets: Sockets, places: Places | None) -> Json:
@@ -90,6 +100,10 @@ def embed(program: Program, sockets: Sockets, places: Places | None) -> Json:
         places: the simulated outside; None asks the real one (``--egress-live``).
     """
     assignments = {item["cluster_name"]: item for item in program.endpoints}
+    moved: set[str] = set()
+    if sockets.gateways:
+        assignments, moved = move_endpoints(assignments, sockets.gateways)
+    clusters = [_cluster(item, assignments, places) for item in program.clusters]
     rewriter = _Rewriter(program, places)
     bootstrap: Json = {
         "node": {"id": "pytest-egress", "cluster": "pytest-egress"},
@@ -99,11 +113,11 @@ def embed(program: Program, sockets: Sockets, places: Places | None) -> Json:
         "stats_config": {"stats_matcher": {"reject_all": True}},
         "static_resources": {
             "listeners": [
-                *(rewriter.listener(item, sockets.mesh) for item in program.listeners),
-                control_listener(),
+                rewriter.listener(item, sockets.listeners.get(item["name"]))
+                for item in (*program.listeners, control_listener())
             ],
             "clusters": [
-                *(_cluster(item, assignments, places) for item in program.clusters),
+                *(with_proxy_header(it) if it["name"] in moved else it for it in clusters),
                 _plain_cluster(CONTROL_CLUSTER, _socket_address(*sockets.control)),
                 _plain_cluster(WITNESS_CLUSTER, {"pipe": {"path": str(sockets.witness)}}),
             ],
@@ -245,8 +259,11 @@ class _Rewriter:
         )
         self._places = places
 
-    def listener(self, listener: Json, mesh: Path) -> Json:
-        """One listener, reporting to the witness and bound to no port."""
+    def listener(self, listener: Json, path: Path | None) -> Json:
+        """One listener, reporting to the witness and bound to no port.
+
+        With a ``path`` it is dialled there, and a PROXY header comes before all else.
+        """
         name = listener["name"]
         result = {
             **listener,
@@ -255,18 +272,10 @@ class _Rewriter:
         }
         if "default_filter_chain" in listener:
             result["default_filter_chain"] = self._chain(name, listener["default_filter_chain"])
-        if name == "virtualOutbound":
-            result["address"] = {"pipe": {"path": str(mesh), "mode": 0o600}}
-            result["listener_filters"] = [
-                {
-                    "name": "envoy.filters.listener.proxy_protocol",
-                    "typed_config": {
-                        "@type": _TYPE
-                        + "extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
-                    },
-                },
-                *listener.get("listener_filters", ()),
-            ]
+        if path is not None:
+            result["address"] = {"pipe": {"path": str(path), "mode": 0o600}}
+            result["listener_filters"] = [PROXY_HEADER, *listener.get("listener_filters", ())]
+            result.pop("bind_to_port", None)
         else:
             # An address that a pod would really bind (Sidecar captureMode NONE) is reached by
             # its destination as well: nothing here listens on a port.
@@ -280,6 +289,7 @@ class _Rewriter:
             kind = config["@type"]
             if kind == _HCM:
                 config = self._hcm(listener, config)
+                filters.append(REMEMBER_SOURCE)
             elif kind == _TCP_PROXY:
                 config = {**config, **opened_log(listener)}
             elif kind == _SNI_DFP and self._places is not None:

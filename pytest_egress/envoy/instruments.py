@@ -13,6 +13,8 @@ __all__ = [
     "CONTROL_ADDRESS",
     "CONTROL_CLUSTER",
     "HTTP_CHAIN",
+    "PROXY_HEADER",
+    "REMEMBER_SOURCE",
     "WITNESS_CLUSTER",
     "access_log",
     "control_listener",
@@ -35,7 +37,32 @@ WITNESS_CLUSTER = "pytest_egress_witness"
 HTTP_CHAIN = "pytest_egress_http"
 
 _METADATA = "pytest_egress"
+_SOURCE = "pytest_egress.source"
 _TYPE = "type.googleapis.com/envoy."
+#: The listener filter that takes both addresses of a connection from the header in front of it.
+PROXY_HEADER: Json = {
+    "name": "envoy.filters.listener.proxy_protocol",
+    "typed_config": {
+        "@type": _TYPE + "extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+    },
+}
+#: Keeps the source address of an HTTP connection for the records of its requests, whose own
+#: ``%DOWNSTREAM_REMOTE_ADDRESS%`` is what a request says in x-forwarded-for.
+REMEMBER_SOURCE: Json = {
+    "name": _SOURCE,
+    "typed_config": {
+        "@type": _TYPE + "extensions.filters.network.set_filter_state.v3.Config",
+        "on_new_connection": [
+            {
+                "object_key": _SOURCE,
+                "factory_key": "envoy.string",
+                "format_string": {
+                    "text_format_source": {"inline_string": "%DOWNSTREAM_REMOTE_ADDRESS%"}
+                },
+            }
+        ],
+    },
+}
 _TCP_PROXY = _TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
@@ -199,6 +226,7 @@ def access_log(kind: str, listener: str, route_config: str = "") -> Json:
     }
     if kind == "http":
         record |= {
+            "source": f"%FILTER_STATE({_SOURCE}:PLAIN)%",
             "route_config": route_config,
             "route": "%ROUTE_NAME%",
             "missing_cluster": f"%METADATA(ROUTE:{_METADATA}:cluster)%",

@@ -34,6 +34,16 @@ def test_declared_http_host(pod: Egress, upstreams: Upstreams) -> None:
     assert outcome.upstream.endswith(":80")
 
 
+def test_forwarded_for_of_the_application(pod: Egress, upstreams: Upstreams) -> None:
+    """Envoy takes its client's address from that header; the record is found all the same."""
+    outcome = pod.get("http://api.weather.com/", headers={"x-forwarded-for": "192.0.2.7"})
+    assert outcome.reachable
+    assert outcome.evidence is not None
+    assert outcome.evidence.kind == "http"
+    (request,) = upstreams["api.weather.com"].requests
+    assert request.headers["x-forwarded-for"] == "192.0.2.7"
+
+
 @pytest.mark.parametrize("host", ["evil.example", "198.51.100.7"])
 def test_undeclared_host_on_an_http_port(pod: Egress, host: str) -> None:
     """A listener for HTTP answers 502 itself, for a name and for a bare address."""

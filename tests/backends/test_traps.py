@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_egress import Contract, Egress, InconclusiveError, Verdict, loads
-from pytest_egress.backends import mesh as mesh_module
+from pytest_egress.backends import proxy as proxy_module
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.backends.mesh import LocalMesh
 from pytest_egress.backends.protocol import Mesh
@@ -64,7 +64,7 @@ class OneMesh:
 @pytest.fixture
 def mesh(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalMesh]:
     """A healthy mesh of its own, to be broken by the test."""
-    monkeypatch.setattr(mesh_module, "_RECORD_TIMEOUT", 0.3)  # these records never come
+    monkeypatch.setattr(proxy_module, "_RECORD_TIMEOUT", 0.3)  # these records never come
     backend = LocalBackend()
     yield backend.enforce(loads(CONTRACT), Workload())
     backend.close()
@@ -78,7 +78,7 @@ def egress_of(mesh: LocalMesh) -> Egress:
 def kill_envoy(mesh: LocalMesh, _directory: Path) -> None:
     """Envoy dies between two probes."""
     os.kill(mesh.pid, signal.SIGKILL)
-    mesh._process._process.wait()
+    mesh.sidecar.process._process.wait()
 
 
 def stop_envoy(mesh: LocalMesh, _directory: Path) -> None:
@@ -89,7 +89,7 @@ def stop_envoy(mesh: LocalMesh, _directory: Path) -> None:
 
 def lose_the_witness(mesh: LocalMesh, _directory: Path) -> None:
     """The proxy's records no longer arrive."""
-    mesh._witness.close()
+    mesh.sidecar.witness.close()
 
 
 def dead_name_server(mesh: LocalMesh, _directory: Path) -> None:
@@ -122,7 +122,7 @@ def _hold(server: socket.socket) -> None:
 
 def missing_socket(mesh: LocalMesh, directory: Path) -> None:
     """The proxy's socket is not where it should be."""
-    mesh._socket = directory / "nothing.sock"
+    mesh.sidecar.listeners["virtualOutbound"] = directory / "nothing.sock"
 
 
 def wrong_socket(mesh: LocalMesh, directory: Path) -> None:
@@ -142,14 +142,14 @@ def wrong_socket(mesh: LocalMesh, directory: Path) -> None:
                 return
 
     threading.Thread(target=close_all, daemon=True).start()
-    mesh._socket = path
+    mesh.sidecar.listeners["virtualOutbound"] = path
 
 
 def other_proxy(mesh: LocalMesh, _directory: Path) -> None:
     """The socket leads to another contract's proxy, which refuses and records elsewhere."""
     backend = LocalBackend()
     other = backend.enforce(loads(CONTRACT.replace("api.example", "else.example")), Workload())
-    mesh._socket = other._socket
+    mesh.sidecar.listeners.update(other.sidecar.listeners)
     _BACKENDS.append(backend)
 
 
@@ -230,7 +230,7 @@ def test_blocked_needs_the_positive_control(
 ) -> None:
     """The proxy's refusal alone is not believed while nothing was seen to pass through it."""
     assert egress_of(mesh).probe(url).blocked
-    monkeypatch.setattr(mesh, "_control_failure", "the positive control did not come back")
+    monkeypatch.setattr(mesh.sidecar, "control_failure", "the positive control did not come back")
     outcome = egress_of(mesh).probe(url)
     assert outcome.verdict is Verdict.INCONCLUSIVE
     assert "the positive control did not come back" in outcome.reason

@@ -33,7 +33,10 @@ TARGET = entry("target", "target.example.com", {}, "NONE").replace(
     "ports: []", "ports: [{number: 9100, name: tcp, protocol: TCP, targetPort: 9200}]"
 )
 SOCKETS = Sockets(
-    Path("/p/mesh.sock"), Path("/p/admin.sock"), Path("/p/witness.sock"), ("127.88.0.1", 9)
+    {"virtualOutbound": Path("/p/mesh.sock")},
+    Path("/p/admin.sock"),
+    Path("/p/witness.sock"),
+    ("127.88.0.1", 9),
 )
 
 
