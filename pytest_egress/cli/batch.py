@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.backends.mesh import LocalMesh
-from pytest_egress.cli.lines import answer, field, read_lines, refuse
+from pytest_egress.cli.lines import answer, field, read_lines, refuse, unforeseen
 from pytest_egress.contract import loads, parse_mesh
 from pytest_egress.contract.resources import MeshConfig, Workload
 from pytest_egress.errors import BackendError, ContractError, ProbeError
@@ -35,7 +35,8 @@ def probe_batch(source: str, *, envoy: str = "", timeout: float = 5.0) -> int:
     """Answer each line of ``source``.
 
     Returns:
-        0, or 3 when an outcome was inconclusive or a proxy could not be brought up.
+        0, or 3 when an outcome was inconclusive, a proxy could not be brought up, or this program
+        failed on a line.
 
     Raises:
         ProbeError: at the end, for lines that are no JSON objects.
@@ -75,6 +76,8 @@ def _answer(
         return {"id": identity, "error": [str(error)]}, True
     except BackendError as error:
         return {"id": identity, "error": str(error).splitlines()}, False
+    except Exception as error:  # noqa: BLE001  the other lines want their answers
+        return {"id": identity, "error": unforeseen(error)}, False
     inconclusive = any(it.get("outcome") == Verdict.INCONCLUSIVE.value for it in answers)
     return {"id": identity, "calls": answers}, not inconclusive
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_egress.cli import main
+from pytest_egress.contract import Contract
+from pytest_egress.contract.resources import MeshConfig
 from tests.observed import documents, entry, sidecar
 
 TEXT = entry("weather", "api.weather.com", {80: "HTTP", 443: "HTTPS"}, location="MESH_EXTERNAL")
@@ -238,6 +240,28 @@ def test_broken_call_in_a_batch(
     assert main(["probe", "--batch", lines(tmp_path, [{"yaml": TEXT, "calls": [call]}])]) == 0
     (answer,) = answers(capsys)
     assert answer["calls"][0]["error"].startswith(message)
+
+
+def test_batch_survives_a_fault_of_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line says so and the others are answered; the exit code is that of no answer."""
+    from pytest_egress.cli import batch
+    from pytest_egress.contract import loads as real
+
+    def loads(text: str, *, file: str, mesh: MeshConfig) -> Contract:
+        if file == "<a>":
+            raise KeyError("spec")
+        return real(text, file=file, mesh=mesh)
+
+    monkeypatch.setattr(batch, "loads", loads)
+    cases = [{"id": it, "yaml": TEXT, "calls": []} for it in "ab"]
+    assert main(["probe", "--batch", lines(tmp_path, cases)]) == 3
+    captured = capsys.readouterr()
+    broken, answered = map(json.loads, captured.out.splitlines())
+    assert broken["error"][0].endswith("please report it: KeyError: 'spec'")
+    assert answered == {"id": "b", "calls": []}
+    assert "Traceback" in captured.err
 
 
 @pytest.mark.parametrize("command", ["probe", "validate"])
