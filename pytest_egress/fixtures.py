@@ -90,7 +90,8 @@ def egress(
     config, item = request.config, request.node
     contracts = loader(config)
     try:
-        contract = contracts.with_policy(contracts.read(egress_contract, item.path.parent), item)
+        given = contracts.read(egress_contract, item.path.parent)
+        contract = contracts.with_policy(given, item)
         workload = contracts.workload(item)
     except pytest.UsageError as error:
         _fail(error)
@@ -107,7 +108,11 @@ def egress(
     )
     try:
         _ = pod.mesh
-    except (BackendError, ContractError) as error:
+    except BackendError as error:
+        _fail(error)
+    except ContractError as error:
+        if contracts.is_of_run(given) and not hasattr(config, "workerinput"):
+            pytest.exit(f"the egress contract cannot be used\n{error}", pytest.ExitCode.USAGE_ERROR)
         _fail(error)
     yield pod
     pod.close()

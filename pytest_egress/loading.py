@@ -14,12 +14,14 @@ from pytest_egress.contract import Contract, load, loads, unsupported
 from pytest_egress.contract.pod_files import check_pod_files
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
-from pytest_egress.errors import ContractError
+from pytest_egress.errors import BackendError, ContractError
 from pytest_egress.settings import base_directory, lookup
 
 __all__ = ["Loader", "capture_options", "captures", "loader", "pod_root"]
 
 
+# Rules of warnings about what Envoy may refuse although istiod accepts it.
+_DOUBTFUL = frozenset({"service-entry/partial-wildcard", "lint/envoy-refuses"})
 _LOADER: pytest.StashKey[Loader] = pytest.StashKey()
 
 
@@ -85,6 +87,33 @@ class Loader:
         """
         return self._from_settings(None)
 
+    def check_run(self) -> None:
+        """Read the contract of the run; ask Envoy where istiod takes more than Envoy may.
+
+        Raises:
+            pytest.UsageError: it cannot be used; the message has every problem.
+        """
+        contract = self.with_policy(self.for_run(), None)
+        if not any(warning.rule in _DOUBTFUL for warning in contract.warnings):
+            return
+        from pytest_egress.backends.local import LocalBackend
+
+        backend = LocalBackend(
+            envoy=lookup(self._config, "envoy")[0], pod_root=pod_root(self._config)
+        )
+        try:
+            backend.enforce(contract, self.workload(None))
+        except ContractError as error:
+            raise pytest.UsageError(_unusable(error)) from None
+        except BackendError:
+            pass  # told by the first test that needs it
+        finally:
+            backend.close()
+
+    def is_of_run(self, contract: Contract) -> bool:
+        """Whether this is the contract of the run, and not one of a marker or a fixture."""
+        return bool(lookup(self._config, "contract")[0]) and contract is self.for_run()
+
     def for_item(self, item: pytest.Item) -> Contract:
         """The contract of one test: its nearest marker counts too.
 
@@ -108,8 +137,8 @@ class Loader:
         sources = [value] if isinstance(value, str | Path) else list(value)
         return self._read([str(source) for source in sources], base)
 
-    def with_policy(self, contract: Contract, item: pytest.Item) -> Contract:
-        """Apply the policy setting of a test.
+    def with_policy(self, contract: Contract, item: pytest.Item | None) -> Contract:
+        """Apply the policy setting of a test, or of the run.
 
         Raises:
             pytest.UsageError: the marker's argument is no policy.
@@ -124,8 +153,8 @@ class Loader:
         )
         return dataclasses.replace(contract, mesh=mesh)
 
-    def workload(self, item: pytest.Item) -> Workload:
-        """The workload that asks in a test.
+    def workload(self, item: pytest.Item | None) -> Workload:
+        """The workload that asks in a test, or in the run.
 
         Raises:
             pytest.UsageError: the marker's arguments are wrong.
@@ -166,7 +195,7 @@ class Loader:
             try:
                 contract = _load(sources, base, pod_root(self._config))
             except ContractError as error:
-                raise pytest.UsageError(f"the egress contract cannot be used\n{error}") from None
+                raise pytest.UsageError(_unusable(error)) from None
             if not contract.service_entries:
                 raise pytest.UsageError(_empty(contract))
             self._contracts[key] = contract
@@ -177,6 +206,10 @@ def pod_root(config: pytest.Config) -> str:
     """The directory that stands for the pod's root."""
     value, source = lookup(config, "pod-root")
     return _shown(base_directory(config, source) / value)
+
+
+def _unusable(error: ContractError) -> str:
+    return f"the egress contract cannot be used\n{error}"
 
 
 def _load(sources: list[str], base: Path, root: str) -> Contract:
@@ -230,14 +263,14 @@ def _joined(parts: list[Contract]) -> Contract:
     )
 
 
-def _policy(item: pytest.Item, mark: pytest.Mark) -> str:
+def _policy(item: pytest.Item | None, mark: pytest.Mark) -> str:
     modes = ("REGISTRY_ONLY", "ALLOW_ANY")
     if len(mark.args) != 1 or mark.kwargs or mark.args[0] not in modes:
         raise pytest.UsageError(f"{_name(item)}: egress_policy: expected {' or '.join(modes)}")
     return str(mark.args[0])
 
 
-def _workload(item: pytest.Item, mark: pytest.Mark) -> tuple[str, Mapping[str, str]]:
+def _workload(item: pytest.Item | None, mark: pytest.Mark) -> tuple[str, Mapping[str, str]]:
     def signature(namespace: str = "default", /, **labels: str) -> tuple[str, Mapping[str, str]]:
         return namespace, labels
 

@@ -78,7 +78,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if lookup(config, "contract")[0]:
         from pytest_egress.loading import loader
 
-        loader(config).for_run()
+        loader(config).check_run()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

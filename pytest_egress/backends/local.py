@@ -6,6 +6,7 @@ What it takes to speak to a proxy is imported while the first Envoy is loading.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -57,6 +58,7 @@ class LocalBackend:
         self._outside: Outside | None = None
         self._declared: Contract | None = None  # the last that the outside was told of
         self._meshes: list[LocalMesh] = []  # the least recently used first
+        self._refused: deque[tuple[Contract, Workload, ContractError]] = deque(maxlen=_MAX_PROXIES)
 
     @property
     def outside(self) -> Outside:
@@ -79,8 +81,9 @@ class LocalBackend:
         """Return a serving proxy for ``contract`` as ``workload`` sees it, shared by all callers.
 
         Raises:
-            BackendError: Envoy is missing, refuses the configuration or does not serve.
-            ContractError: the contract holds something that only a cluster can enforce.
+            BackendError: Envoy is missing or does not serve.
+            ContractError: the contract holds something that only a cluster can enforce, or that
+                Envoy refuses although istiod accepts it.
         """
         return self._serve(contract, workload, leases=0)
 
@@ -103,11 +106,15 @@ class LocalBackend:
         from pytest_egress.contract import unsupported
         from pytest_egress.contract.pod_files import check_pod_files
         from pytest_egress.envoy import compile_contract
+        from pytest_egress.envoy.pod import may_be_refused
 
         refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
         refused.extend(check_pod_files(contract, self.pod_root))
         if refused:
             raise ContractError(refused)
+        for known, seen_by, refusal in self._refused:
+            if seen_by == workload and (known is contract or known == contract):
+                raise ContractError(refusal.problems)
         outside = self.outside
         with self._lock:
             if contract is not self._declared:
@@ -140,9 +147,15 @@ class LocalBackend:
         )
         outside.serve(mesh.endpoints)
         try:
+            if may_be_refused(program, contract.mesh):
+                self._ask(mesh)
             mesh.start(self._startup_timeout)
         except BackendError as error:
-            mesh.close()
+            try:
+                if not mesh.running():
+                    self._ask(mesh)
+            finally:
+                mesh.close()
             raise _with_warnings(error, contract) from None
         except BaseException:
             mesh.close()
@@ -152,6 +165,22 @@ class LocalBackend:
             mesh.leases += leases
             self._evict()
         return mesh
+
+    def _ask(self, mesh: LocalMesh) -> None:
+        """Ask Envoy what it refuses of a contract.
+
+        Raises:
+            ContractError: it is something that istiod makes of a resource.
+        """
+        from pytest_egress.backends.refusal import refused_by_envoy
+
+        program = find_envoy(self._envoy)
+        bootstrap = mesh.bootstrap()
+        problems = refused_by_envoy(program, mesh.directory, bootstrap, mesh.program, mesh.contract)
+        if problems:
+            refusal = ContractError(problems)
+            self._refused.append((mesh.contract, mesh.workload, refusal))
+            raise refusal
 
     def _evict(self) -> None:
         """Stop the proxies that are too many, those unused for longest first, never the last."""

@@ -13,6 +13,8 @@ from typing import Any
 from pytest_egress.contract.files import StrPath, expand, read_text
 from pytest_egress.contract.kinds import KNOWN, Kind, classify
 from pytest_egress.contract.lint import lint_across, lint_entry
+from pytest_egress.contract.lint_refused import lint_refused
+from pytest_egress.contract.lint_unsteady import lint_unsteady
 from pytest_egress.contract.metadata import read_metadata
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.reader import Document, decode, read_documents
@@ -123,6 +125,8 @@ class Collector:
         for kind in self._met.values():
             if kind.lint is not None:
                 self._problems.extend(kind.lint(self.resources, frozenset(self._refused)))
+        self._problems.extend(lint_refused(self.resources))
+        self._problems.extend(lint_unsteady(self.resources))
 
         def place(problem: Problem) -> tuple[int, int, int]:
             position = problem.position

@@ -134,16 +134,6 @@ def test_script_that_changes_an_answer_takes_effect_at_once(backend: LocalBacken
     assert egress.get("http://api.example.com").reachable
 
 
-def test_configuration_that_envoy_refuses(backend: LocalBackend) -> None:
-    """A partial wildcard passes istiod with a warning and is refused by Envoy: its words show."""
-    text = contract("partial", "'*foo.example.com'").replace("HTTP}", "TLS}")
-    text = text.replace("resolution: DNS", "resolution: NONE")
-    with pytest.raises(BackendError, match="Envoy ended with exit code") as caught:
-        backend.enforce(loads(text), Workload())
-    assert 'partial wildcards are not supported in "server_names"' in caught.value.output
-    assert 'partial wildcard "*foo.example.com" is refused by Envoy' in caught.value.next_step
-
-
 def test_what_only_a_cluster_can_enforce_is_refused(backend: LocalBackend) -> None:
     """A Unix socket endpoint is valid for istiod, and an error that says so here."""
     text = contract("unix").replace(

@@ -242,6 +242,20 @@ def test_broken_call_in_a_batch(
     assert answer["calls"][0]["error"].startswith(message)
 
 
+def test_what_envoy_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such a contract cannot be used, and is an answer in a batch."""
+    text = entry("own", "own.example.com", {15001: "TCP"})
+    path = tmp_path / "own.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert main(["probe", "-c", str(path), "tcp://own.example.com:15001"]) == 2
+    words = "error: Envoy refuses listener 0.0.0.0_15001, which istiod makes of this: "
+    assert capsys.readouterr().err.startswith(f"{path}:10:5: {words}")
+    case = {"id": "a", "yaml": text, "calls": [{"port": 15001, "protocol": "tcp"}]}
+    assert main(["probe", "--batch", lines(tmp_path, [case])]) == 0
+    (answer,) = answers(capsys)
+    assert answer["error"][0].startswith(f"<a>:10:5: {words}")
+
+
 def test_batch_survives_a_fault_of_our_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

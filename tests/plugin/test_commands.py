@@ -195,3 +195,70 @@ def test_warnings_of_the_contract_are_shown(suite: pytest.Pytester) -> None:
             "deploy/egress.yaml:*: warning: *MESH_EXTERNAL*[[]lint/location-unset[]]",
         ]
     )
+
+
+REFUSED = """\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: partial, namespace: weather}
+spec:
+  hosts: ["*-api.weather.com"]
+  location: MESH_EXTERNAL
+  resolution: NONE
+  exportTo: ["."]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+"""
+
+
+def _refused_by_envoy(suite: pytest.Pytester) -> None:
+    (suite.path / "deploy" / "partial.yaml").write_text(REFUSED)
+
+
+def test_what_envoy_refuses_ends_the_run(suite: pytest.Pytester) -> None:
+    """Istiod accepts it, and says so; Envoy is asked before any test is collected."""
+    _refused_by_envoy(suite)
+    suite.makepyfile("def test_it(egress): ...")
+    result = suite.runpytest("--egress-workload=weather")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: the egress contract cannot be used",
+            "deploy/partial.yaml:5:11: error: Envoy refuses listener 0.0.0.0_443, *partial wild*",
+        ]
+    )
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_what_envoy_refuses_for_some_workload_ends_the_run_there(suite: pytest.Pytester) -> None:
+    """A workload of a marker is met during the run; a contract of a marker concerns its test."""
+    _refused_by_envoy(suite)
+    suite.makepyfile(
+        f"""
+        import pytest
+
+        def test_first(egress):
+            assert egress.get("https://api.weather.com").reachable
+
+        @pytest.mark.egress_contract({REFUSED.replace("weather}", "default}")!r})
+        def test_of_its_own(egress): ...
+
+        @pytest.mark.egress_workload("weather")
+        def test_third(egress): ...
+
+        def test_never(egress): ...
+        """
+    )
+    result = suite.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.assert_outcomes(passed=1, errors=1)
+    text = result.stdout.str()
+    assert "<egress_contract>:5:11: error: Envoy refuses listener 0.0.0.0_443" in text
+    assert "deploy/partial.yaml:5:11: error: Envoy refuses listener 0.0.0.0_443" in text
+
+
+def test_a_missing_envoy_is_told_by_the_first_test(suite: pytest.Pytester) -> None:
+    """Nobody can be asked then."""
+    _refused_by_envoy(suite)
+    suite.makepyfile("def test_it(): ...\ndef test_two(egress): ...")
+    result = suite.runpytest("--egress-workload=weather", "--egress-envoy=/nonexistent/envoy")
+    result.assert_outcomes(passed=1, errors=1)

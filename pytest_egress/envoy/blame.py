@@ -1,0 +1,123 @@
+"""From what Envoy says against a part of its configuration to the resources that the part is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.position import Position, Problem
+from pytest_egress.contract.resources import ServiceEntry
+from pytest_egress.envoy.names import cluster_name, subset_of
+from pytest_egress.envoy.parts import CLUSTERS, LISTENERS, Path
+from pytest_egress.envoy.program import Program
+
+__all__ = ["RULE", "blame"]
+
+Json = dict[str, Any]
+
+RULE = "envoy/refused"
+_HOST, _PORT, _ENDPOINT, _RULE = "host", "port", "endpoint", "rule"
+# What Envoy says, what of the contract it is about, and the mend.
+_KNOWN = (
+    ("partial wildcards", _HOST, 'Give whole labels, "*.example.com"'),
+    (
+        "duplicate address",
+        _PORT,
+        "The proxy itself listens on this port: give addresses, or another port",
+    ),
+    (
+        "LOGICAL_DNS clusters must have a single",
+        _ENDPOINT,
+        "Give one endpoint, or take the annotation istio.io/connect-strategy away",
+    ),
+    (
+        "dynamic_forward_proxy cluster must have auto_sni",
+        _PORT,
+        "With resolution DYNAMIC_DNS use HTTP or TLS, or a DestinationRule that adds TLS",
+    ),
+)
+
+
+def blame(
+    path: Path,
+    part: tuple[Json, ...],
+    words: str,
+    program: Program,
+    contract: Contract,
+    *,
+    again: bool = False,
+) -> Problem | None:
+    """What a refused part is told as; None where no resource of the contract has made it.
+
+    Args:
+        path: of the part (`pytest_egress.envoy.parts`).
+        part: itself and what it lies in, from the outside in.
+        words: Envoy's own.
+        program: what the contract was compiled to.
+        contract: the contract.
+        again: the same has been said against another part of this listener: one that is of no
+            resource by itself need not be told.
+    """
+    clusters = [part[0]["name"]] if path[0] == CLUSTERS else list(_clusters(part[-1]))
+    about, mend = next(
+        ((kind, mend) for known, kind, mend in _KNOWN if known in words), (_RULE, "")
+    )
+    places = [place for name in clusters for place in _places(name, about, program, contract)]
+    if path[0] == LISTENERS and not places and not again:
+        entries = program.listener_origins.get(part[0]["name"], ())
+        places = [entry.at("spec", "hosts") for entry in entries]
+    if not places:
+        return None
+    place, *others = dict.fromkeys(places)
+    message = f'Envoy refuses {_described(path, part)}, which istiod makes of this: "{words}"'
+    if mend:
+        message += f". {mend}"
+    if others:
+        message += f" (see also {', '.join(map(str, others[:3]))})"
+    return Problem("error", message, place, RULE)
+
+
+def _places(cluster: str, about: str, program: Program, contract: Contract) -> Iterator[Position]:
+    """The positions that have a part in a cluster, the most telling first."""
+    _, port, _, host = cluster.split("|") if cluster.startswith("outbound|") else ("", "", "", "")
+    rules = [rule for rule in contract.destination_rules if host and subset_of(host, rule.host)]
+    if about == _RULE:
+        yield from (rule.at("spec", "trafficPolicy") for rule in rules)
+    for entry in program.origins.get(cluster_name(host, int(port)), ()) if host else ():
+        yield entry.at("spec", *_inside(entry, about, host, port))
+
+
+def _inside(entry: ServiceEntry, about: str, host: str, port: str) -> tuple[str | int, ...]:
+    if about == _PORT:
+        numbers = [it.number for it in entry.ports]
+        return ("ports", numbers.index(int(port))) if int(port) in numbers else ("ports",)
+    if about == _ENDPOINT and entry.endpoints:
+        return ("endpoints",)
+    hosts = [it.lower() for it in entry.hosts]
+    return ("hosts", hosts.index(host.lower())) if host.lower() in hosts else ("hosts",)
+
+
+def _clusters(value: Any) -> Iterator[str]:
+    """Every cluster that is named somewhere in a part."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, str):
+                if key == "cluster" or (key == "name" and inner.startswith("outbound|")):
+                    yield inner
+            else:
+                yield from _clusters(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _clusters(inner)
+
+
+def _described(path: Path, part: tuple[Json, ...]) -> str:
+    if path[0] == CLUSTERS:
+        return f"cluster {part[0]['name']}"
+    names = [f"listener {part[0]['name']}"]
+    for kind, inner in zip(("filter chain", "virtual host", "route"), part[1:], strict=False):
+        name = inner.get("name", "")
+        if name or kind == "route":
+            names.append(f"{kind} {name}".strip())
+    return ", ".join(reversed(names))
