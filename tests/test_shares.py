@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import comb
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_egress.shares import CONFIDENCE, Share, Shares
@@ -18,6 +18,7 @@ def exactly(count: int, n: int, p: Fraction) -> Fraction:
     return sum((comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(count + 1)), Fraction(0))
 
 
+@settings(deadline=None)  # a busy machine proves nothing
 @given(st.integers(1, 60), st.data(), st.integers(0, 20), st.sampled_from([0.9, 0.99, 0.9999]))
 def test_agreement_is_the_exact_test(
     n: int, data: st.DataObject, twentieths: int, confidence: float
@@ -47,6 +48,7 @@ def test_interval(count: int, n: int, confidence: float, low: float, high: float
     assert Share(count, n).interval(confidence) == pytest.approx((low, high), abs=2e-5)
 
 
+@settings(deadline=None)  # a busy machine proves nothing
 @given(st.integers(1, 500), st.data())
 def test_interval_and_agreement_say_the_same(n: int, data: st.DataObject) -> None:
     """What lies within the interval agrees, what lies outside does not."""
