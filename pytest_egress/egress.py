@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from pytest_egress.capture.calls import Call
     from pytest_egress.capture.capture import Capture, OnBlocked
+    from pytest_egress.capture.command import Completed, Pod
+    from pytest_egress.capture.log import Log
     from pytest_egress.upstream import Upstream, Upstreams
 
 __all__ = ["Egress"]
@@ -160,21 +162,36 @@ class Egress(Probes):
 
         if on_blocked not in {"fail", "warn", "allow"}:
             raise ProbeError(f"on_blocked={on_blocked!r}: expected 'fail', 'warn' or 'allow'")
-        mesh: Any = self.mesh
-        if not hasattr(mesh, "settle"):
-            raise ProbeError(f"backend {self.backend.name} cannot capture this process's sockets")
         try:
             return Capture(
-                mesh,
-                declared=partial(_declared, mesh),
+                self._new_log(),
                 explain=self._explain_call,
                 on_blocked=on_blocked,
                 exclude=(*self._exclude, *exclude),
                 trust=trust,
-                test=self._test,
             )
         except ValueError as error:
             raise ProbeError(f"exclude: {error}") from None
+
+    @property
+    def pod(self) -> Pod:
+        """The pod as a place to run commands: ``egress.pod.exec(["node", "client.js"])``."""
+        from pytest_egress.capture.command import Pod
+
+        return Pod(self._new_log, self._explain_call)
+
+    def run(self, args: Sequence[str], **options: Any) -> Completed:
+        """Run a command in the pod to its end; as ``egress.pod.exec``."""
+        __tracebackhide__ = True
+        return self.pod.exec(args, **options)
+
+    def _new_log(self) -> Log:
+        from pytest_egress.capture.log import Log
+
+        mesh: Any = self.mesh
+        if not hasattr(mesh, "settle"):
+            raise ProbeError(f"backend {self.backend.name} cannot take in calls of this machine")
+        return Log(mesh, partial(_declared, mesh), self._test)
 
     def _explain_call(self, call: Call) -> str:
         where = f"\nmade at   {call.where}" if call.where else ""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Callable
-from typing import Any
 
-__all__ = ["Relay"]
+__all__ = ["Relay", "pump"]
 
 _BUFFER = 1 << 16
+_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
 class Relay:
@@ -51,19 +52,30 @@ class Relay:
             except OSError:
                 inner.close()
                 continue
-            for pair in ((inner, outer), (outer, inner)):
-                threading.Thread(
-                    target=_pump, args=pair, name="egress-relay-pump", daemon=True
-                ).start()
+            threading.Thread(
+                target=pump, args=(inner, outer), name="egress-relay-pump", daemon=True
+            ).start()
 
 
-def _pump(source: Any, sink: Any) -> None:
-    """Carry bytes one way until they end; a reset is passed on as the end of both."""
+def pump(inner: socket.socket, outer: socket.socket) -> None:
+    """Carry bytes both ways until both have ended, then close the two; resets are passed on."""
+    back = threading.Thread(target=_carry, args=(outer, inner), name="egress-pump", daemon=True)
+    back.start()
+    _carry(inner, outer)
+    back.join()
+    inner.close()
+    outer.close()
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
     try:
         while data := source.recv(_BUFFER):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)
     except OSError:
         for end in (source, sink):
+            with contextlib.suppress(OSError):
+                if end.family != socket.AF_UNIX:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

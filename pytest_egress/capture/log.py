@@ -1,0 +1,323 @@
+"""The log of what was captured: connections and lookups on one side, judged calls on the other."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_egress.capture.calls import Call, Calls
+from pytest_egress.capture.callsite import CallSite
+from pytest_egress.contract.position import Position
+from pytest_egress.evidence import Evidence, UpstreamProof
+from pytest_egress.probe import Attempt, DnsAnswer, Failure
+from pytest_egress.verdict import Observation, Verdict, judge
+
+__all__ = ["Dialler", "Log", "outside_of_contract"]
+
+_DIAL_TIMEOUT = 10.0  # seconds, for a socket that waits for ever: the proxy accepts at once
+_LOOKUP_TIMEOUT = 10.0  # seconds; longer than any client waits for its name server's answer
+_CLOSED_TIMEOUT = 2.0  # seconds that the record of a closed connection may take
+_MOST_TOLD = 5  # calls in the message of a failed capture
+
+
+class Dialler(Protocol):
+    """What a capture asks of the mesh; see `pytest_egress.backends.mesh.LocalMesh`."""
+
+    def dial(self, address: str, port: int, timeout: float) -> Any:
+        """Open a captured connection; its ``source`` ties the records to it."""
+        ...
+
+    def lookup(self, name: str, family: str = "A", timeout: float = 5.0) -> DnsAnswer:
+        """Resolve a name as the pod's application would."""
+        ...
+
+    def records(self, source: str) -> tuple[Evidence, ...]:
+        """The records that have come since they were asked for."""
+        ...
+
+    def wait_for_records(
+        self, source: str, timeout: float, known: tuple[Evidence, ...] = ()
+    ) -> tuple[Evidence, ...]:
+        """The records of a connection that has ended, less those that are known."""
+        ...
+
+    def settle(self) -> str:
+        """Wait until the records of all that has happened are there; empty, or why not."""
+        ...
+
+    def accepted(self, evidence: Evidence) -> UpstreamProof | None:
+        """What the outside knows of the connection behind a record."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether the real outside is asked."""
+        ...
+
+    @property
+    def directory(self) -> Path:
+        """A directory of this mesh's own, which does not outlive the run."""
+        ...
+
+    @property
+    def ca_file(self) -> str | None:
+        """The CA of the simulated outside."""
+        ...
+
+
+@dataclass(slots=True)
+class _Connection:
+    """One captured connection, and what is known of it so far."""
+
+    order: int
+    host: str
+    address: str
+    port: int
+    source: str
+    started: float
+    where: CallSite | None
+    descriptor: int = -1
+    inode: int = 0
+    records: list[Evidence] = field(default_factory=list)
+    lost: bool = False
+
+    def ended(self) -> bool:
+        """Whether the proxy has recorded its end."""
+        return any(record.kind == "connection" for record in self.records)
+
+    def open(self) -> bool:
+        """Whether the application still holds it."""
+        try:
+            return os.fstat(self.descriptor).st_ino == self.inode
+        except OSError:
+            return False
+
+
+class Log:
+    """Opens connections through the proxy for whoever captures them, and remembers each.
+
+    Args:
+        pod: the mesh to go through.
+        declared: where a cluster's host is declared.
+        test: the name of the test, for the calls.
+    """
+
+    def __init__(
+        self,
+        pod: Dialler,
+        declared: Callable[[Evidence], tuple[Position, ...]],
+        test: str = "",
+    ) -> None:
+        self.pod = pod
+        self.calls = Calls(self.read)
+        self._declared = declared
+        self._test = test
+        self._lock = threading.Lock()
+        self._order = itertools.count()
+        self._names: dict[str, str] = {}
+        self._connections: list[_Connection] = []
+        self._other: list[tuple[int, Call]] = []
+        self._began = time.monotonic()
+
+    def lookup(self, name: str, where: CallSite | None = None) -> DnsAnswer:
+        """Look a name up in the pod; a failure is a call of its own."""
+        answer = self.pod.lookup(name, "A", _LOOKUP_TIMEOUT)
+        with self._lock:
+            for address in answer.addresses:
+                self._names[address] = name
+        if not answer.addresses:
+            attempt = Attempt(name, "dns", completed=False, failure=_failed(answer), dns=answer)
+            judgement = judge(Observation(attempt, live=self.pod.live))
+            self.add(name, 0, "dns", judgement.verdict, judgement.reason, where=where)
+        return answer
+
+    def open(
+        self, address: str, port: int, timeout: float | None, where: CallSite | None = None
+    ) -> Any:
+        """Open a connection through the proxy; `hold` says who has it now.
+
+        Raises:
+            OSError: as behind a sidecar.
+        """
+        connection = _Connection(
+            next(self._order),
+            self._names.get(address, address),
+            address,
+            port,
+            "",
+            time.monotonic() - self._began,
+            where,
+        )
+        try:
+            opened = self.pod.dial(address, port, timeout or _DIAL_TIMEOUT)
+        except OSError as error:
+            connection.lost = True
+            with self._lock:
+                self._connections.append(connection)
+            if ":" in address:
+                raise OSError(errno.ENETUNREACH, "the pod has no IPv6 address") from None
+            raise ConnectionRefusedError(
+                errno.ECONNREFUSED, f"the pod's proxy does not accept: {error}"
+            ) from error
+        connection.source = opened.source
+        opened.connection = connection
+        return opened
+
+    def hold(self, opened: Any, descriptor: int, inode: int) -> None:
+        """Take note of the descriptor under which a connection is held from now on."""
+        connection: _Connection = opened.connection
+        connection.descriptor, connection.inode = descriptor, inode
+        with self._lock:
+            self._connections.append(connection)
+
+    def name_of(self, address: str) -> str:
+        """The name that gave this address last, else the address."""
+        return self._names.get(address, address)
+
+    def add(
+        self,
+        host: str,
+        port: int,
+        protocol: str,
+        verdict: Verdict,
+        reason: str,
+        address: str = "",
+        where: CallSite | None = None,
+    ) -> None:
+        """Remember a call that is no connection."""
+        started = time.monotonic() - self._began
+        call = Call(
+            host,
+            port,
+            protocol,
+            verdict,
+            reason,
+            address,
+            started=started,
+            test=self._test,
+            where=where,
+        )
+        with self._lock:
+            self._other.append((next(self._order), call))
+
+    def freeze(self) -> None:
+        """There will be no more calls."""
+        self.calls.freeze(self.read())
+
+    def read(self) -> list[Call]:
+        """All calls so far; the records of everything that has been done are waited for."""
+        with self._lock:
+            connections, other = list(self._connections), list(self._other)
+        control = ""
+        if any(not it.lost and not it.ended() for it in connections):
+            control = self.pod.settle()
+        for connection in connections:
+            if connection.lost or connection.ended():
+                continue
+            connection.records.extend(self.pod.records(connection.source))
+            if not connection.ended() and not control and not connection.open():
+                connection.records.extend(
+                    self.pod.wait_for_records(
+                        connection.source, _CLOSED_TIMEOUT, tuple(connection.records)
+                    )
+                )
+        found = [
+            (connection.order, call)
+            for connection in connections
+            for call in self._calls_of(connection, control)
+        ]
+        return [call for _, call in sorted([*found, *other], key=lambda it: it[0])]
+
+    def _calls_of(self, connection: _Connection, control: str) -> Iterator[Call]:
+        requests = [record for record in connection.records if record.kind == "http"]
+        if requests:
+            for record in requests:
+                yield self._call(connection, record, control)
+            return
+        # The end tells more than the beginning; one that is still open has the beginning only.
+        for kind in ("connection", "opened"):
+            for record in connection.records:
+                if record.kind == kind:
+                    yield self._call(connection, record, control)
+                    return
+        yield self._call(connection, None, control)
+
+    def _call(self, connection: _Connection, evidence: Evidence | None, control: str) -> Call:
+        accepted = self.pod.accepted(evidence) if evidence is not None else None
+        problem = accepted.details.get("problem") if accepted is not None else ""
+        http = evidence is not None and evidence.kind == "http"
+        sni = evidence.requested_server_name if evidence is not None else ""
+        protocol = "http" if http else "tls" if sni else "tcp"
+        attempt = Attempt(
+            f"{protocol}://{connection.host}:{connection.port}",
+            protocol,
+            completed=not problem,
+            failure=Failure("protocol", str(problem)) if problem else None,
+        )
+        judgement = judge(
+            Observation(
+                attempt,
+                evidence,
+                signed=accepted is not None and not problem,
+                accepted=accepted,
+                live=self.pod.live,
+                control=control,
+            )
+        )
+        host = connection.host
+        if evidence is not None:
+            authority = _without_port(evidence.authority) if http else ""
+            host = authority or sni or host
+        return Call(
+            host,
+            connection.port,
+            protocol,
+            judgement.verdict,
+            judgement.reason,
+            connection.address,
+            method=evidence.method if evidence else "",
+            path=evidence.path if evidence else "",
+            status=evidence.response_code if evidence and http else 0,
+            sni=sni,
+            declared_by=self._declared(evidence) if evidence else (),
+            bytes_sent=evidence.bytes_received if evidence else 0,
+            bytes_received=evidence.bytes_sent if evidence else 0,
+            started=connection.started,
+            test=self._test,
+            where=connection.where,
+            evidence=evidence,
+        )
+
+
+def outside_of_contract(calls: Calls, explain: Callable[[Call], str]) -> str:
+    """The failure that tells of blocked calls and those without proof; empty if there are none."""
+    found = [it for it in calls if it.verdict in {Verdict.BLOCKED, Verdict.INCONCLUSIVE}]
+    if not found:
+        return ""
+    noun = "call" if len(found) == 1 else "calls"
+    told = [explain(call) for call in found[:_MOST_TOLD]]
+    if len(found) > _MOST_TOLD:
+        told.append(f"... and {len(found) - _MOST_TOLD} more")
+    return "\n\n".join([f"{len(found)} {noun} outside of the contract:", *told])
+
+
+def _failed(answer: DnsAnswer) -> Failure:
+    return Failure("rcode", f"the lookup of {answer.name} gave {answer.rcode}")
+
+
+def _without_port(authority: str) -> str:
+    host, colon, port = authority.rpartition(":")
+    if colon and port.isdigit() and (":" not in host or host.startswith("[")):
+        return host.strip("[]")
+    try:
+        return str(ipaddress.ip_address(authority.strip("[]")))
+    except ValueError:
+        return authority
