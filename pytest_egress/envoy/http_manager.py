@@ -1,4 +1,4 @@
-"""The HTTP connection manager of outbound listeners, without Istio's own extensions."""
+"""The HTTP connection manager of outbound listeners and gateways, without Istio's extensions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_egress.envoy.forward_proxy import (
 from pytest_egress.envoy.protocols import Protocol
 from pytest_egress.envoy.services import Service
 
-__all__ = ["connection_manager", "rds"]
+__all__ = ["connection_manager", "gateway_manager", "rds"]
 
 _TYPE = "type.googleapis.com/envoy.extensions"
 _FILTERS = f"{_TYPE}.filters.http"
@@ -48,6 +48,13 @@ _REQUEST_ID = {
         "@type": f"{_TYPE}.request_id.uuid.v3.UuidRequestIdConfig",
         "use_request_id_for_trace_sampling": True,
     }
+}
+_GATEWAY = {
+    "http_protocol_options": {},
+    "server_name": "istio-envoy",
+    "use_remote_address": True,
+    "forward_client_cert_details": "SANITIZE_SET",
+    "set_current_client_cert_details": {"subject": True, "cert": True, "dns": True, "uri": True},
 }
 
 
@@ -93,6 +100,23 @@ def connection_manager(
         cache = allow_any_dns_cache(ALLOW_ANY_CACHE, dns_capture=dns_capture)
         filters.append(http_forward_proxy(cache))
     filters.append(_ROUTER)
+    return _manager(stat_prefix, routes, filters, {"use_remote_address": False})
+
+
+def gateway_manager(
+    stat_prefix: str, routes: dict[str, Any], *, protocol: Protocol = "HTTP"
+) -> dict[str, Any]:
+    """The network filter of a gateway: whoever connects is the client, whatever headers say."""
+    filters = [_GRPC_WEB] if protocol == "GRPC-Web" else []
+    return _manager(stat_prefix, routes, [*filters, _GRPC_STATS, _FAULT, _CORS, _ROUTER], _GATEWAY)
+
+
+def _manager(
+    stat_prefix: str,
+    routes: dict[str, Any],
+    filters: list[dict[str, Any]],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -101,11 +125,11 @@ def connection_manager(
             **routes,
             "http_filters": filters,
             "stream_idle_timeout": "0s",
-            "use_remote_address": False,
             "proxy_100_continue": True,
             "upgrade_configs": [{"upgrade_type": "websocket"}],
             "normalize_path": True,
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
             "request_id_extension": _REQUEST_ID,
+            **settings,
         },
     }

@@ -12,11 +12,11 @@ from pytest_egress.envoy.listener_map import ListenerEntry
 from pytest_egress.envoy.names import WILDCARD_ADDRESS, cluster_name
 from pytest_egress.envoy.routes import catch_all, route_configuration
 
-__all__ = ["listener", "undeclared_cluster", "virtual_outbound"]
+__all__ = ["TLS_INSPECTOR", "listener", "undeclared_cluster", "virtual_outbound"]
 
 _PORT = 15001  # MeshConfig.proxyListenPort
 _TYPE = "type.googleapis.com/envoy.extensions.filters.listener"
-_TLS_INSPECTOR = {
+TLS_INSPECTOR = {
     "name": "envoy.filters.listener.tls_inspector",
     "typed_config": {
         "@type": f"{_TYPE}.tls_inspector.v3.TlsInspector",
@@ -142,7 +142,7 @@ def _inspectors(entry: ListenerEntry) -> list[dict[str, Any]]:
         for chain in entry.chains
     )
     http = any(chain.plaintext_http for chain in entry.chains)
-    return [_TLS_INSPECTOR] * tls + [_HTTP_INSPECTOR] * http
+    return [TLS_INSPECTOR] * tls + [_HTTP_INSPECTOR] * http
 
 
 def _filter_chain(

@@ -25,7 +25,7 @@ from pytest_egress.envoy.services import convert_services
 if TYPE_CHECKING:
     from pytest_egress.envoy.virtual_service.rule import Rule
 
-__all__ = ["Program", "compile_contract"]
+__all__ = ["Program", "cluster_origins", "compile_contract"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
         routes=tuple(it.to_json() for it in configurations),
         clusters=tuple(clusters),
         endpoints=tuple(endpoints),
-        origins=_cluster_origins(scope),
+        origins=cluster_origins(scope),
         listener_origins={entry.name: tuple(entry.origins.values()) for entry in entries},
         route_rules=_route_rules(configurations),
         chain_rules=_chain_rules(entries),
@@ -107,7 +107,7 @@ def _route_names(entries: Iterable[ListenerEntry]) -> Iterable[str]:
     )
 
 
-def _cluster_origins(scope: Scope) -> dict[str, tuple[ServiceEntry, ...]]:
+def cluster_origins(scope: Scope) -> dict[str, tuple[ServiceEntry, ...]]:
     """The visible entries that declare each cluster's host and port, in its namespace."""
     found: dict[str, dict[int, ServiceEntry]] = {}
     owners = {service.host: service for service in scope.services}

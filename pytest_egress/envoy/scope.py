@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_egress.envoy.destination_rules import MergedRule
     from pytest_egress.envoy.virtual_service.merge import MergedVirtualService
 
-__all__ = ["EgressScope", "Scope", "build_scope", "select_sidecar"]
+__all__ = ["EgressScope", "Scope", "build_gateway_scope", "build_scope", "select_sidecar"]
 
 _EVERYTHING = EgressListener(hosts=("*/*",))
 _NO_RULES: Mapping[str, MergedRule] = MappingProxyType({})
@@ -108,13 +108,31 @@ def build_scope(contract: Contract, workload: Workload, services: Sequence[Servi
         virtual_services = [()] * len(listeners)
     egress = tuple(map(EgressScope, listeners, imported, virtual_services))
     by_host = _by_host(_reachable(egress, services, namespace, mesh))
-    rules = _NO_RULES
-    if contract.destination_rules:
-        from pytest_egress.envoy.destination_rules import select_rules
-
-        rules = select_rules(contract, workload, by_host.values())
+    rules = _rules(contract, workload, by_host)
     policy = _policy(sidecar, mesh)
     return Scope(egress, by_host, policy, mesh.default_http_retry_policy, rules)
+
+
+def build_gateway_scope(
+    contract: Contract, workload: Workload, services: Sequence[Service]
+) -> Scope:
+    """The scope of a gateway: all that is exported to its namespace. Sidecars are not for it."""
+    mesh = contract.mesh
+    visible = tuple(visible_services(services, workload.namespace, mesh))
+    by_host = _by_host(visible)
+    rules = _rules(contract, workload, by_host)
+    egress = (EgressScope(_EVERYTHING, visible),)
+    return Scope(egress, by_host, _policy(None, mesh), mesh.default_http_retry_policy, rules)
+
+
+def _rules(
+    contract: Contract, workload: Workload, by_host: Mapping[str, Service]
+) -> Mapping[str, MergedRule]:
+    if not contract.destination_rules:
+        return _NO_RULES
+    from pytest_egress.envoy.destination_rules import select_rules
+
+    return select_rules(contract, workload, by_host.values())
 
 
 def select_sidecar(contract: Contract, workload: Workload) -> Sidecar | None:

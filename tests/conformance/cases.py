@@ -46,13 +46,13 @@ def waits(case: Case) -> bool:
     """Whether the case needs what is not supported yet."""
     if "verdict" in case.get("istiod", {}):
         return False  # a document for validation
-    if case.get("type") == "router":
-        return True
     return any(it.rule == "unsupported-kind" for it in unsupported(contract_of(case)))
 
 
 def compile_case(case: Case) -> Program:
     """The program of a case's contract for the workload that asks."""
+    if case.get("type") == "router":
+        return _compile_router(case)
     metadata = case.get("metadata") or {}
     workload = Workload(
         namespace=case.get("namespace") or "default",
@@ -60,6 +60,36 @@ def compile_case(case: Case) -> Program:
         dns_capture=metadata.get("DNS_CAPTURE") == "true",
     )
     return compile_contract(contract_of(case), workload)
+
+
+def _compile_router(case: Case) -> Program:
+    """The program of a gateway with the case's labels, in its namespace.
+
+    A gateway service that our side alone knows, because the contract speaks of it, is left out.
+    """
+    from pytest_egress.contract.kubernetes.registry import gateway_workloads
+    from pytest_egress.envoy.gateway.program import compile_gateway
+
+    contract, labels = contract_of(case), case["labels"].items()
+    [gateway] = [
+        it
+        for it in gateway_workloads(contract)
+        if it.namespace == case["namespace"] and labels <= it.labels.items()
+    ]
+    program = compile_gateway(contract, gateway).program
+    given = {it.host for it in contract.kubernetes_services}
+    inferred = {it.host for it in gateway.services} - given
+    return replace(
+        program,
+        clusters=tuple(it for it in program.clusters if _host(it["name"]) not in inferred),
+        endpoints=tuple(
+            it for it in program.endpoints if _host(it["cluster_name"]) not in inferred
+        ),
+    )
+
+
+def _host(cluster: str) -> str:
+    return cluster.rpartition("|")[2]
 
 
 def without_answers(cases: Iterable[Case]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ it. It is read out of the resources that use it, as the installation's charts wo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -125,7 +125,7 @@ def infer(contract: Contract) -> Iterator[tuple[KubernetesService, Position]]:
             KubernetesService(
                 Metadata(name, namespace, creation_timestamp=0),
                 locate=partial(_anywhere, place),
-                ports=tuple(_ports(contract, host, gateways)),
+                ports=tuple(_ports(contract, host, labels)),
                 selector=labels,
             ),
             place,
@@ -174,11 +174,11 @@ def _related(contract: Contract, host: str) -> Iterator[Gateway]:
             yield gateway
 
 
-def _ports(contract: Contract, host: str, gateways: Iterable[Gateway]) -> Iterator[KubernetesPort]:
-    """The ports that routes name and those that the Gateways' servers have."""
+def _ports(contract: Contract, host: str, labels: Mapping[str, str]) -> Iterator[KubernetesPort]:
+    """The ports that routes name and those that the servers of its Gateways have."""
     names: dict[int, str] = {}
-    for gateway in gateways:
-        for server in gateway.servers:
+    for gateway in contract.gateways:
+        for server in gateway.servers if selects(gateway, labels) else ():
             protocol = server.port.protocol.upper()
             names.setdefault(server.port.number, _PORT_NAMES.get(protocol, "tcp"))
     for service in contract.virtual_services:

@@ -67,6 +67,11 @@ class GatewayWorkload:
                     return container_port(port, self.pods[0])
         return number
 
+    def pod_ports(self, pod: KubernetesPod) -> list[int]:
+        """The ports of a pod that the Services lead to."""
+        ports = (port for service in self.services for port in service.ports)
+        return sorted({container_port(port, pod) for port in ports if port.transport == "TCP"})
+
 
 def container_port(port: KubernetesPort, pod: KubernetesPod) -> int:
     """The port of a pod that a Service's port leads to."""

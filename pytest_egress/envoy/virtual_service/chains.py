@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_egress.contract.resources import Workload
-from pytest_egress.contract.virtual_service.resource import L4Match, RouteDestination, TlsMatch
+from pytest_egress.contract.virtual_service.resource import (
+    Destination,
+    L4Match,
+    RouteDestination,
+    TlsMatch,
+)
 from pytest_egress.envoy.chains import (
     Chain,
     network_filters,
@@ -23,7 +28,7 @@ from pytest_egress.envoy.virtual_service.http_routes import destination_cluster
 from pytest_egress.envoy.virtual_service.merge import MergedVirtualService
 from pytest_egress.envoy.virtual_service.rule import Rule
 
-__all__ = ["routed_chains"]
+__all__ = ["route_filters", "routed_chains"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +49,28 @@ class _Place:
             and match.source_namespace in {"", self.workload.namespace}
         )
 
-    def filters(
-        self, merged: MergedVirtualService, route: Sequence[RouteDestination]
-    ) -> tuple[dict[str, Any], ...]:
-        """The network filters that lead to a rule's destinations."""
-        clusters = [(self._cluster(it), it.weight) for it in route]
-        if len(clusters) == 1:
-            proxy = tcp_proxy(clusters[0][0])
-        else:
-            metadata = merged.declared.metadata
-            prefix = f"{metadata.name}.{metadata.namespace}"
-            proxy = split_tcp_proxy(prefix, [it for it in clusters if it[1]])
-        return network_filters(self.port.protocol, proxy)
 
-    def _cluster(self, route: RouteDestination) -> str:
-        service = self.scope.by_host.get(route.destination.host)
+def route_filters(
+    merged: MergedVirtualService,
+    route: Sequence[RouteDestination],
+    port: ServicePort,
+    scope: Scope,
+) -> tuple[dict[str, Any], ...]:
+    """The network filters that lead from a listener's port to a rule's destinations."""
+
+    def cluster(destination: Destination) -> str:
+        service = scope.by_host.get(destination.host)
         ports = service.ports if service is not None else None
-        return destination_cluster(route.destination, ports, self.port.number)
+        return destination_cluster(destination, ports, port.number)
+
+    clusters = [(cluster(it.destination), it.weight) for it in route]
+    if len(clusters) == 1:
+        proxy = tcp_proxy(clusters[0][0])
+    else:
+        metadata = merged.declared.metadata
+        prefix = f"{metadata.name}.{metadata.namespace}"
+        proxy = split_tcp_proxy(prefix, [it for it in clusters if it[1]])
+    return network_filters(port.protocol, proxy)
 
 
 def routed_chains(
@@ -110,7 +120,7 @@ def _tls(virtual_services: Iterable[MergedVirtualService], place: _Place) -> lis
                 asked = (match.sni_hosts, match.destination_subnets)
                 if asked not in handled:
                     handled.add(asked)
-                    filters = place.filters(merged, tls.route)
+                    filters = route_filters(merged, tls.route, place.port, place.scope)
                     rule = Rule(merged.declared, "tls", index)
                     chains.append(Chain(match.sni_hosts, cidrs, filters=filters, rule=rule))
     return chains
@@ -131,7 +141,7 @@ def _tcp(
             if not tcp.route:
                 continue
             rule = Rule(merged.declared, "tcp", index)
-            filters = place.filters(merged, tcp.route)
+            filters = route_filters(merged, tcp.route, place.port, place.scope)
             matches = [it for it in tcp.match if place.concerns(it)]
             any_address = any(not it.destination_subnets or not place.port.number for it in matches)
             if not tcp.match or any_address:

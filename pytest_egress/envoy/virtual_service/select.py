@@ -34,19 +34,21 @@ def visible_virtual_services(
 
     First those that the namespace keeps to itself, then those exported to it by name, then the
     public ones, the oldest first each. ``*`` wins over everything, then ``~`` hides from everyone.
+    One that names the gateway twice, which it can in several ways, is there twice.
     """
     private: list[MergedVirtualService] = []
     exported: list[MergedVirtualService] = []
     public: list[MergedVirtualService] = []
     for merged in merge_virtual_services(contract):
-        if gateway not in (merged.service.gateways or (_MESH,)):
+        bound = [merged] * (merged.service.gateways or (_MESH,)).count(gateway)
+        if not bound:
             continue
         names = exported_namespaces(merged.service, contract.mesh)
         if "*" in names:
-            public.append(merged)
+            public += bound
         elif "~" not in names and namespace in names:
             own = merged.service.metadata.namespace == namespace
-            (private if own else exported).append(merged)
+            (private if own else exported).extend(bound)
     return private + exported + public
 
 
