@@ -217,6 +217,7 @@ class Egress(Probes):
             ValueError: the host or port is not one; the message says what was expected.
             BackendError: the real outside is asked.
         """
+        _ = self.mesh  # the contract says which endpoints a host has
         if not self._lent:
             self._lent.append(self.backend.upstreams())
         upstreams = self._lent[0]

@@ -9,7 +9,15 @@ import yaml
 from pytest_egress.outcome import Outcome
 from pytest_egress.verdict import Verdict
 
-__all__ = ["CONTRACT", "assert_closed", "assert_seen", "documents", "entry", "sidecar"]
+__all__ = [
+    "CONTRACT",
+    "assert_closed",
+    "assert_seen",
+    "document",
+    "documents",
+    "entry",
+    "sidecar",
+]
 
 
 def entry(
@@ -25,7 +33,7 @@ def entry(
         {"number": number, "name": f"p{number}"} | ({"protocol": protocol} if protocol else {})
         for number, protocol in ports.items()
     ]
-    return _document(
+    return document(
         "ServiceEntry",
         name,
         namespace,
@@ -40,7 +48,7 @@ def entry(
 
 def sidecar(namespace: str = "default", **spec: Any) -> str:
     """One Sidecar as YAML."""
-    return _document("Sidecar", "scope", namespace, spec)
+    return document("Sidecar", "scope", namespace, spec)
 
 
 def documents(*texts: str) -> str:
@@ -48,14 +56,15 @@ def documents(*texts: str) -> str:
     return "---\n".join(texts)
 
 
-def _document(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> str:
-    document = {
+def document(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> str:
+    """One resource as YAML."""
+    resource = {
         "apiVersion": "networking.istio.io/v1",
         "kind": kind,
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec,
     }
-    return yaml.safe_dump(document, sort_keys=False)
+    return yaml.safe_dump(resource, sort_keys=False)
 
 
 CONTRACT = documents(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pytest_egress.contract.contract import Contract
@@ -11,7 +13,9 @@ from pytest_egress.envoy import Program
 from pytest_egress.probe.target import is_address
 from pytest_egress.upstream import Outside
 
-__all__ = ["declare", "endpoints_of"]
+__all__ = ["certificates_in", "clients_of", "declare", "endpoints_of"]
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 def declare(outside: Outside, contract: Contract) -> None:
@@ -54,6 +58,33 @@ def endpoints_of(program: Program) -> dict[str, tuple[str, ...]]:
                 if address and address != host:
                     found.setdefault(address, {})[host] = None
     return {address: tuple(hosts) for address, hosts in found.items()}
+
+
+def clients_of(contract: Contract, pod_root: str) -> list[tuple[str, str]]:
+    """Hosts, and the client certificates (PEM) that DestinationRules present to them.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if not contract.destination_rules:
+        return []
+    from pytest_egress.contract.pod_files import local_path, pod_files
+
+    hosts = {id(rule): rule.host for rule in contract.destination_rules}
+    return [
+        (hosts[id(file.resource)], certificates_in(Path(local_path(file.path, pod_root))))
+        for file in pod_files(contract)
+        if file.role == "certificate" and id(file.resource) in hosts
+    ]
+
+
+def certificates_in(path: Path) -> str:
+    """The certificates (PEM) in a file, which may hold a key as well.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return "\n".join([*_CERTIFICATE.findall(path.read_text("utf-8", "replace")), ""])
 
 
 def _assignments(program: Program) -> Iterator[dict[str, Any]]:

@@ -101,7 +101,30 @@ class LocalBackend:
                 self._evict()
 
     def _serve(self, contract: Contract, workload: Workload, leases: int) -> LocalMesh:
-        from pytest_egress.backends.declaring import declare, endpoints_of
+        outside = self.outside
+        with self._lock:
+            if contract is not self._declared:
+                from pytest_egress.backends.declaring import declare
+
+                declare(outside, contract)
+                self._declared = contract
+            generation = outside.dns_generation
+            for mesh in list(self._meshes):
+                if mesh.enforces(contract, workload):
+                    self._meshes.remove(mesh)
+                    if mesh.running() and not mesh.stale(generation):
+                        self._meshes.append(mesh)
+                        mesh.leases += leases
+                        mesh.prepare()
+                        return mesh
+                    if not mesh.leases:
+                        mesh.close()
+        return self._start(contract, workload, leases, generation)
+
+    def _start(
+        self, contract: Contract, workload: Workload, leases: int, generation: int
+    ) -> LocalMesh:
+        from pytest_egress.backends.declaring import clients_of, endpoints_of
         from pytest_egress.backends.mesh import LocalMesh
         from pytest_egress.contract import unsupported
         from pytest_egress.contract.pod_files import check_pod_files
@@ -115,24 +138,6 @@ class LocalBackend:
         for known, seen_by, refusal in self._refused:
             if seen_by == workload and (known is contract or known == contract):
                 raise ContractError(refusal.problems)
-        outside = self.outside
-        with self._lock:
-            if contract is not self._declared:
-                declare(outside, contract)
-                self._declared = contract
-            # A proxy keeps the names it has resolved: when those answers have changed, a fresh
-            # one is started.
-            generation = outside.dns_generation
-            for mesh in list(self._meshes):
-                if mesh.enforces(contract, workload):
-                    self._meshes.remove(mesh)
-                    if mesh.generation == generation and mesh.running():
-                        self._meshes.append(mesh)
-                        mesh.leases += leases
-                        outside.serve(mesh.endpoints)
-                        return mesh
-                    if not mesh.leases:
-                        mesh.close()
         program = compile_contract(contract, workload)
         process = self._take_process()
         mesh = LocalMesh(
@@ -140,12 +145,13 @@ class LocalBackend:
             workload,
             program,
             process,
-            outside,
+            self.outside,
             endpoints_of(program),
+            clients_of(contract, self.pod_root),
             generation,
             live=self.live,
         )
-        outside.serve(mesh.endpoints)
+        mesh.prepare()
         try:
             if may_be_refused(program, contract.mesh):
                 self._ask(mesh)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hmac
 import itertools
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_egress.backends.declaring import certificates_in
 from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.backends.proxy import EmbeddedProxy, PodSocket
 from pytest_egress.contract.contract import Contract
@@ -48,6 +50,7 @@ class LocalMesh:
         process: EnvoyProcess,
         outside: Outside,
         endpoints: Mapping[str, tuple[str, ...]],
+        clients: Iterable[tuple[str, str]],
         generation: int,
         *,
         live: bool,
@@ -55,8 +58,11 @@ class LocalMesh:
         self.contract = contract
         self.workload = workload
         self.program = program
-        self.endpoints = endpoints
         self.generation = generation
+        self._endpoints = endpoints
+        self._clients = tuple(clients)
+        self._resets = outside.resets
+        self._remembers = any("outlier_detection" in cluster for cluster in program.clusters)
         self.leases = 0  # counted by the backend
         self._outside = outside
         self._live = live
@@ -75,6 +81,24 @@ class LocalMesh:
     def ca_file(self) -> str | None:
         """The throw-away CA of the simulated outside; None when the real one is asked."""
         return None if self._live else str(self._outside.ca_file)
+
+    def prepare(self) -> None:
+        """Tell the outside what this contract's upstreams are, in place of another's."""
+        self._outside.serve(self._endpoints)
+        for host, certificates in self._clients:
+            self._outside.expect_client(host, certificates)
+
+    def stale(self, generation: int) -> bool:
+        """Whether a test that begins now needs another proxy.
+
+        That is when this one has resolved names to what is no longer so, or remembers failures of
+        an earlier test (ejected hosts).
+        """
+        resets = self._outside.resets
+        if self._remembers and self.sidecar.witness.troubled and resets != self._resets:
+            return True
+        self._resets = resets
+        return self.generation != generation
 
     def start(self, timeout: float) -> None:
         """Start Envoy and return once the positive control has passed through it.
@@ -133,6 +157,10 @@ class LocalMesh:
 
     def probe(self, target: Target, options: Options) -> Observation:
         """Make one attempt and gather what the proxy and the outside say of it."""
+        if options.client_cert is not None and not self._live:
+            with contextlib.suppress(OSError):  # the probe itself says what is wrong with it
+                known = certificates_in(Path(options.client_cert))
+                self._outside.expect_client(target.host, known)
         self._dialled.source = None
         attempt = self._get_prober().attempt(target, options)
         if attempt.stage == "dns" and attempt.failure is not None:

@@ -38,6 +38,8 @@ class Witness:
         self._bell, self._rope = socket.socketpair()
         self._changed = threading.Condition()
         self._records: OrderedDict[str, list[Evidence]] = OrderedDict()
+        #: Whether a record has told of a failure, which the proxy may remember (outlier detection).
+        self.troubled = False
         self._closed = False
         self._rung = self._drained = 0
         self._thread = threading.Thread(target=self._run, name="egress-witness", daemon=True)
@@ -164,6 +166,7 @@ class Witness:
     def _add(self, records: list[Evidence]) -> None:
         with self._changed:
             for record in records:
+                self.troubled |= record.response_code >= 500 or bool(record.response_flags)
                 self._records.setdefault(record.source, []).append(record)
             while len(self._records) > _KEEP:
                 self._records.popitem(last=False)

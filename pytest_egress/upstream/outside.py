@@ -182,6 +182,11 @@ class Outside:
         return self._zone.generation
 
     @property
+    def resets(self) -> int:
+        """How often `reset` was called: one test after the other, as a rule."""
+        return self._staging.resets
+
+    @property
     def requests(self) -> list[Request]:
         """Every HTTP request that arrived, the first first (the last 10,000 of them)."""
         return self._journal.requests

@@ -34,6 +34,9 @@ class Staging:
         clients: the client certificates that are expected.
         workers: what serves the open connections.
         forget: lets name servers ask the zone anew.
+
+    Attributes:
+        resets: how often `reset` was called.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Staging:
         self._forget = forget
         self._lock = zone.lock
         self._declared: set[str] = set()
+        self.resets = 0
 
     @property
     def requests(self) -> list[Request]:
@@ -112,6 +116,7 @@ class Staging:
             for scope, script in told:
                 self._took_effect(scope, script, None)
             self._clients.clear()
+            self.resets += 1
             self._journal.clear()
 
     def declare(
