@@ -88,9 +88,8 @@ def _number(text: str) -> Scalar:
 
 def _binary(text: str) -> str:
     import base64
-    import binascii
 
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # no base64, not even ASCII, or no UTF-8 in it
         raise ScalarError(f"!!binary value is not base64 of a text: {error}") from error

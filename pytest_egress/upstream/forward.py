@@ -33,6 +33,8 @@ def forward(link: Link, conduct: Forward, data: bytes = b"") -> None:
     with server:
         link.other = server
         try:
+            if link.aborted:  # before there was another connection to end
+                return
             _pass(_End(link.sock), _End(server, data))
         finally:
             link.other = None

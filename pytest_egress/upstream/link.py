@@ -29,6 +29,7 @@ class Link(Wire):
         port: the simulated port; 0 when it is not known.
         tls: whether a handshake has been made.
         other: the connection to the user's server, while bytes are forwarded.
+        aborted: whether it was ended from another thread.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Link(Wire):
         self.port = place.real_port(slot)
         self.tls = False
         self.other: socket.socket | None = None
+        self.aborted = False
         self.record = Connection(
             client=f"{client[0]}:{client[1]}",
             place="{}:{}".format(*sock.getsockname()),
@@ -60,6 +62,7 @@ class Link(Wire):
 
     def abort(self) -> None:
         """Make every blocking call on the connection return, from another thread."""
+        self.aborted = True
         super().abort()
         if self.other is not None:
             with contextlib.suppress(OSError):

@@ -94,7 +94,9 @@ def test_standard_tags_are_followed(tag: str, text: str, value: object) -> None:
     assert resolve_tagged(f"tag:yaml.org,2002:{tag}", text) == value
 
 
-@pytest.mark.parametrize(("tag", "text"), [("int", "x"), ("bool", "1"), ("binary", "%%%")])
+@pytest.mark.parametrize(
+    ("tag", "text"), [("int", "x"), ("bool", "1"), ("binary", "%%%"), ("binary", "ü")]
+)
 def test_standard_tags_refuse_other_values(tag: str, text: str) -> None:
     """A tag that the value does not fit is an error."""
     with pytest.raises(ScalarError):

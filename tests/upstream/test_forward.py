@@ -10,7 +10,8 @@ import pytest
 import requests
 from pytest_httpserver import HTTPServer
 
-from pytest_egress.upstream import Outside
+from pytest_egress.upstream import Outside, forward
+from pytest_egress.upstream.conduct import Forward
 
 from .clients import connect, exchange, read, tls
 
@@ -122,6 +123,26 @@ def test_server_that_is_gone(outside: Outside) -> None:
     with pytest.raises(ConnectionResetError):
         exchange(outside.locate("203.0.113.10", 80), b"x", b"never")
     assert "does not answer" in outside.connections[0].problem
+
+
+def test_end_that_comes_while_connecting(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is ended before its other half is known does not wait for that one."""
+    connect_really = forward._connect
+
+    def connect_late(conduct: Forward) -> socket.socket | None:
+        server = connect_really(conduct)
+        outside._workers.abort(lambda _: True)
+        return server
+
+    monkeypatch.setattr(forward, "_connect", connect_late)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        upstream = outside.host("203.0.113.10").to(listener.getsockname())
+        with connect(outside.locate("203.0.113.10", 80)) as sock:
+            server, _ = listener.accept()
+            with server:
+                assert sock.recv(1) == b""
+                assert server.recv(1) == b""
+                assert upstream._stage.wait(lambda: not outside.connections[0].open, 5)
 
 
 def test_stop_ends_forwarding(outside: Outside) -> None:
