@@ -299,7 +299,13 @@ class Egress(Probes):
 
 
 def _declared(mesh: Mesh, evidence: Evidence) -> tuple[Position, ...]:
-    """Where the contract declares what a record's cluster leads to."""
-    if evidence.cluster in {"", BLACK_HOLE, PASSTHROUGH}:
-        return ()
-    return declarations(mesh.program.origins.get(evidence.cluster, ()), evidence.cluster)
+    """Where the contract declares what a record's cluster leads to.
+
+    The rule of a VirtualService that decided comes last.
+    """
+    declared: tuple[Position, ...] = ()
+    if evidence.cluster not in {"", BLACK_HOLE, PASSTHROUGH}:
+        entries = mesh.program.origins.get(evidence.cluster, ())
+        declared = declarations(entries, evidence.cluster)
+    rule = mesh.program.rule(evidence.rule) if evidence.rule else None
+    return declared if rule is None else (*declared, rule.position)

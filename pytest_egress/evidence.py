@@ -35,6 +35,9 @@ class Evidence:
         listener: name of the listener that took the connection.
         route_config: name of its route configuration (RDS), for HTTP.
         cluster: the upstream cluster that was found.
+        rule: the VirtualService's rule that made the route or filter chain, empty where none did:
+            ``shop/weather http[0]``.
+        answer: what that rule has the proxy answer itself: ``redirect`` or ``direct_response``.
         missing_cluster: the one that the route or filter chain names, where there is none such.
         response_flags: Envoy's RESPONSE_FLAGS as a set (their order means nothing).
         upstream_local_address: the address from which Envoy dialled the upstream.
@@ -52,6 +55,8 @@ class Evidence:
     filter_chain: str = ""
     route_config: str = ""
     route: str = ""
+    rule: str = ""
+    answer: str = ""
     cluster: str = ""
     missing_cluster: str = ""
     upstream_host: str = ""
@@ -96,8 +101,27 @@ class Evidence:
         """
         if self.cluster in {"", BLACK_HOLE}:
             return False
-        caught = self.route in _CATCH_ALL_ROUTES or self.filter_chain in _CATCH_ALL_CHAINS
+        caught = self.route_of_istio in _CATCH_ALL_ROUTES or self.filter_chain in _CATCH_ALL_CHAINS
         return caught or self.cluster == PASSTHROUGH
+
+    @property
+    def route_of_istio(self) -> str:
+        """The name of a route that istiod made by itself; a VirtualService may use any name."""
+        return "" if self.rule else self.route
+
+    @property
+    def answered_by_rule(self) -> bool:
+        """Whether a rule of a VirtualService had the proxy answer in the host's place."""
+        return bool(self.answer) and self.response_code_details == "direct_response"
+
+    @property
+    def leads_nowhere(self) -> bool:
+        """Whether the route or filter chain leads to a cluster that does not exist.
+
+        An injected fault may have answered before that came to light.
+        """
+        fault = "FI" in self.response_flags and bool(self.missing_cluster) and not self.cluster
+        return fault or "NC" in self.response_flags
 
     def __str__(self) -> str:
         """One line in the order of Istio's default log format, as a person would read it."""
@@ -115,6 +139,7 @@ class Evidence:
             f"upstream={self.upstream_host or '-'}",
             f"cluster={self.cluster or '-'}",
             f"route={self.route or '-'}",
+            *([f"rule={self.rule}"] if self.rule else []),
             f"listener={self.listener}",
             f"chain={self.filter_chain or '-'}",
         ]

@@ -29,7 +29,8 @@ class Outcome:
         target: the URL that was probed.
         judgement: verdict and reason.
         observation: what was seen: the attempt, the proxy's record, the outside's.
-        declared_by: where the contract declares what was reached.
+        declared_by: where the contract declares what was reached; the rule of a VirtualService
+            that decided comes last.
     """
 
     target: str

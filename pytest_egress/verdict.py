@@ -92,6 +92,10 @@ _FLAGS = {
 }
 
 
+# What a rule of a VirtualService asks for: faults and timeouts.
+_BY_RULE = {"FI", "UT"}
+
+
 def judge(observation: Observation) -> Judgement:
     """Draw the verdict from ``observation``. Total: whatever proves nothing is INCONCLUSIVE."""
     attempt, evidence = observation.attempt, observation.evidence
@@ -139,9 +143,17 @@ def _refusal(attempt: Attempt, evidence: Evidence) -> str:
     if evidence.cluster == BLACK_HOLE:
         where = evidence.filter_chain or "default filter chain"
         return f"listener {evidence.listener} sent it to BlackHoleCluster ({where})"
+    if evidence.rule and evidence.response_code_details == "cors_response":
+        return f"{_rule(evidence)} answers the CORS preflight itself: nothing goes to the host"
     if evidence.cluster:
         return ""
-    if evidence.route == "block_all":
+    if evidence.answered_by_rule:
+        kind = {"direct_response": "directResponse"}.get(evidence.answer, evidence.answer)
+        return (
+            f"{_rule(evidence)} answers {evidence.response_code} itself ({kind}): "
+            "nothing goes to the host"
+        )
+    if evidence.route_of_istio == "block_all":
         # Envoy turns its 502 into a gRPC status for a gRPC call; the HTTP status is 200 then.
         grpc = attempt.response.grpc_status if attempt.response else None
         status = f"{evidence.response_code}" if grpc is None else f"gRPC status {grpc}"
@@ -152,12 +164,20 @@ def _refusal(attempt: Attempt, evidence: Evidence) -> str:
     if "NR" in evidence.response_flags:
         what = "route" if evidence.kind == "http" else "filter chain"
         return f"listener {evidence.listener} has no {what} that matches"
-    if "NC" in evidence.response_flags:
+    if evidence.leads_nowhere:
         what = f"route {evidence.route}" if evidence.route else f"listener {evidence.listener}"
+        if evidence.rule:
+            what = _rule(evidence)
         cluster = evidence.missing_cluster
         named = f"{cluster}, a cluster" if cluster else "a cluster"
         return f"{what} leads to {named} that does not exist"
     return ""
+
+
+def _rule(evidence: Evidence) -> str:
+    """The VirtualService's rule that decided, with the name of its route."""
+    named = f" (route {evidence.route})" if evidence.route else ""
+    return f"VirtualService {evidence.rule}{named}"
 
 
 def _undecided(evidence: Evidence) -> Judgement:
@@ -184,8 +204,9 @@ def _upstream_failure(observation: Observation, evidence: Evidence) -> Judgement
     flags = evidence.response_flags
     details = evidence.response_code_details
     local_reply = evidence.kind == "http" and details not in {"", "via_upstream"}
-    # With via_upstream, URX says that the answer of the last attempt was passed on.
-    harmless = {"DC", "URX"} if details == "via_upstream" else {"DC"}
+    # With via_upstream, URX says that the answer of the last attempt was passed on, and DI that it
+    # was delayed.
+    harmless = {"DC", "DI", "URX"} if details == "via_upstream" else {"DC"}
     if attempt.completed and not flags - harmless and not local_reply:
         if observation.live or observation.signed:
             return None
@@ -205,4 +226,6 @@ def _upstream_failure(observation: Observation, evidence: Evidence) -> Judgement
     if not reason or flag == "DC":
         seen = attempt.failure.message if attempt.failure else "no complete answer"
         reason = f"{reason} ({seen})" if reason else f"{seen} (stage {attempt.stage})"
+    if evidence.rule and flag in _BY_RULE:
+        reason = f"{reason} (VirtualService {evidence.rule})"
     return Judgement(Verdict.UNREACHABLE, f"{evidence.cluster} lets it through, but {reason}")

@@ -49,10 +49,15 @@ records = st.builds(
     filter_chain=st.sampled_from(["", "PassthroughFilterChain", "x"]),
     route_config=words,
     route=st.sampled_from(["", "default", "block_all", "allow_any"]),
+    rule=st.sampled_from(["", "shop/routes http[0]"]),
+    answer=st.sampled_from(["", "redirect", "direct_response"]),
     cluster=st.sampled_from(["", CLUSTER, BLACK_HOLE, PASSTHROUGH]),
+    missing_cluster=st.sampled_from(["", CLUSTER]),
     response_code=st.sampled_from([0, 200, 404, 502, 503]),
     response_flags=st.frozensets(st.sampled_from(FLAGS), max_size=3),
-    response_code_details=st.sampled_from(["", "via_upstream", "direct_response", "no_healthy"]),
+    response_code_details=st.sampled_from(
+        ["", "via_upstream", "direct_response", "no_healthy", "cors_response"]
+    ),
     authority=words,
 )
 proofs = st.builds(
@@ -89,9 +94,13 @@ def test_every_observation_has_one_verdict_with_its_proof(seen: Observation) -> 
     if verdict is Verdict.BLOCKED:
         assert not seen.control
         assert evidence is not None
+        preflight = evidence.response_code_details == "cors_response" and evidence.rule
+        answered = evidence.response_code_details == "direct_response" and evidence.answer
         refused = evidence.cluster == BLACK_HOLE or evidence.route == "block_all"
-        assert refused or evidence.response_flags & {"NR", "NC"}
-        assert evidence.cluster in {"", BLACK_HOLE}
+        nowhere = evidence.missing_cluster and "FI" in evidence.response_flags
+        flagged = evidence.response_flags & {"NR", "NC"}
+        assert refused or flagged or preflight or answered or nowhere
+        assert evidence.cluster in {"", BLACK_HOLE} or preflight
     if verdict in {Verdict.REACHABLE, Verdict.UNDECLARED}:
         forwarded = seen.accepted is not None and seen.accepted.forwarded
         assert seen.signed or forwarded or seen.live
@@ -141,6 +150,17 @@ def test_a_local_reply_is_not_the_upstreams_answer() -> None:
     verdict, reason = verdict_of(ANSWERED, reply, signed=True)
     assert verdict is Verdict.UNREACHABLE
     assert CLUSTER in reason
+
+
+def test_names_of_istiods_routes_count_only_where_no_rule_made_them() -> None:
+    """A VirtualService may call a route ``block_all``."""
+    refused = replace(RECORD, cluster="", route="block_all", response_code=502)
+    assert verdict_of(ANSWERED, refused)[0] is Verdict.BLOCKED
+    own = replace(refused, rule="shop/routes http[0]", response_code_details="x")
+    assert verdict_of(ANSWERED, own)[0] is Verdict.INCONCLUSIVE
+    passed = replace(RECORD, route="allow_any")
+    assert passed.undeclared
+    assert not replace(passed, rule="shop/routes http[0]").undeclared
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ as YAML text, a call is ``{"id", "address", "port", "protocol": "http|tls|tcp", 
 "method", "headers", "sni"}``. The answer is ``{"id", "calls": [{"id", "verdict", "listener",
 "filter_chain", "route_config", "route", "cluster", "outcome"}]}``, in the order of the lines;
 ``verdict`` is what the mesh decided (``allowed``, ``passthrough``, ``blocked``, ``no_cluster``,
-``no_route``, ``unknown``), ``outcome`` the judged verdict. A contract that is refused gives
+``no_route``, ``redirect``, ``direct_response``, ``unknown``), ``outcome`` the judged verdict. Where
+a route splits, ``cluster`` is the one that was chosen. A contract that is refused gives
 ``{"id", "error": [...]}``.
 """
 
@@ -130,9 +131,11 @@ def _word(evidence: Evidence | None) -> str:
     flags = evidence.response_flags
     if evidence.cluster == PASSTHROUGH:
         return "passthrough"
-    if evidence.cluster == BLACK_HOLE or evidence.route == "block_all":
+    if evidence.cluster == BLACK_HOLE or evidence.route_of_istio == "block_all":
         return "blocked"
-    if "NC" in flags:
+    if evidence.answered_by_rule:
+        return evidence.answer
+    if evidence.leads_nowhere:
         return "no_cluster"
     if "NR" in flags:
         return "no_route" if evidence.kind == "http" else "blocked"
@@ -143,5 +146,6 @@ def _decided(evidence: Evidence | None) -> dict[str, str]:
     if evidence is None:
         return {}
     values = {name: getattr(evidence, name) for name in _FIELDS}
-    values["cluster"] = evidence.cluster or evidence.missing_cluster
+    # Of a connection that is split over several missing clusters nobody knows which was chosen.
+    values["cluster"] = evidence.cluster or evidence.missing_cluster.partition(" or ")[0]
     return {name: value for name, value in values.items() if value}

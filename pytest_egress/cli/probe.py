@@ -65,6 +65,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
             "listener": evidence.listener,
             "filter_chain": evidence.filter_chain,
             "route": evidence.route,
+            "rule": evidence.rule,
             "cluster": evidence.cluster,
             "response_flags": sorted(evidence.response_flags),
             "response_code": evidence.response_code,

@@ -26,7 +26,6 @@ def unsupported(contract: Contract) -> list[Problem]:
         *(p for entry in contract.service_entries for p in _service_entry(entry, contract)),
         *(p for workload in contract.workload_entries for p in _workload(workload)),
         *(p for sidecar in contract.sidecars for p in _sidecar(sidecar)),
-        *(_not_yet(service) for service in contract.virtual_services),
         *(_not_yet(rule) for rule in contract.destination_rules),
         *(_not_yet(gateway) for gateway in contract.gateways),
     ]

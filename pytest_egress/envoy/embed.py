@@ -28,11 +28,12 @@ from pytest_egress.envoy.instruments import (
     WITNESS_CLUSTER,
     access_log,
     control_listener,
+    dynamic_host,
     dynamic_port,
-    names_cluster,
     opened_log,
     original_destination,
 )
+from pytest_egress.envoy.marks import Marks, named_clusters, route_clusters
 from pytest_egress.envoy.program import Program
 
 __all__ = ["Places", "Sockets", "embed"]
@@ -241,8 +242,8 @@ class _Rewriter:
     """Rewrites the listeners of one program."""
 
     def __init__(self, program: Program, places: Places | None) -> None:
-        self._known = {cluster["name"] for cluster in program.clusters}
-        self._routes = {config["name"]: self._marked(config) for config in program.routes}
+        self._marks = Marks(program)
+        self._routes = {config["name"]: self._marks.routes(config) for config in program.routes}
         self._original = {c["name"] for c in program.clusters if c.get("type") == "ORIGINAL_DST"}
         self._dynamic = {
             c["name"]
@@ -268,10 +269,14 @@ class _Rewriter:
         result = {
             **listener,
             "access_log": [access_log("connection", name)],
-            "filter_chains": [self._chain(name, c) for c in listener.get("filter_chains", ())],
+            "filter_chains": [
+                self._chain(name, index, chain)
+                for index, chain in enumerate(listener.get("filter_chains", ()))
+            ],
         }
         if "default_filter_chain" in listener:
-            result["default_filter_chain"] = self._chain(name, listener["default_filter_chain"])
+            default = listener["default_filter_chain"]
+            result["default_filter_chain"] = self._chain(name, -1, default)
         if path is not None:
             result["address"] = {"pipe": {"path": str(path), "mode": 0o600}}
             result["listener_filters"] = [PROXY_HEADER, *listener.get("listener_filters", ())]
@@ -282,7 +287,7 @@ class _Rewriter:
             result["bind_to_port"] = False
         return result
 
-    def _chain(self, listener: str, chain: Json) -> Json:
+    def _chain(self, listener: str, index: int, chain: Json) -> Json:
         filters = []
         for item in chain["filters"]:
             config = item["typed_config"]
@@ -300,31 +305,10 @@ class _Rewriter:
             name in self._original for item in filters for name in _clusters_of(item)
         ):
             filters.insert(0, original_destination(self._places.original_port()))
-        result = {**chain, "filters": filters}
+        result = {**self._marks.chain(listener, index, chain), "filters": filters}
         if any(item["typed_config"]["@type"] == _HCM for item in filters):
             result.setdefault("name", HTTP_CHAIN)
-        cluster = filters[-1]["typed_config"].get("cluster", "")
-        if cluster and cluster not in self._known:
-            result["metadata"] = names_cluster(cluster)
         return result
-
-    def _marked(self, config: Json) -> Json:
-        """A route configuration whose routes name their cluster where there is none such."""
-
-        def marked(route: Json) -> Json:
-            cluster = route.get("route", {}).get("cluster", "")
-            missing = cluster and cluster not in self._known
-            return {**route, "metadata": names_cluster(cluster)} if missing else route
-
-        hosts = config.get("virtual_hosts", [])
-        if self._known.issuperset(_route_clusters({"route_config": config})):
-            return config
-        return {
-            **config,
-            "virtual_hosts": [
-                {**host, "routes": [marked(route) for route in host["routes"]]} for host in hosts
-            ],
-        }
 
     def _hcm(self, listener: str, config: Json) -> Json:
         result = dict(config)
@@ -334,10 +318,12 @@ class _Rewriter:
             result["route_config"] = self._routes.get(name, {"name": name})
         route_config = result["route_config"]["name"]
         result["access_log"] = [access_log("http", listener, route_config)]
+        missing = self._marks.filters(result["route_config"])
+        result["http_filters"] = [*missing, *config["http_filters"]]
         if self._places is None:
             return result
-        result["http_filters"] = _with_resolver(config["http_filters"], self._places)
-        if not self._dynamic.isdisjoint(_route_clusters(result)):
+        result["http_filters"] = _with_resolver(result["http_filters"], self._places)
+        if not self._dynamic.isdisjoint(route_clusters(result["route_config"])):
             # In front of every other filter: istiod adds the forward proxy's own filter for the
             # first service of a port only, and without it the cluster itself resolves and dials.
             for item in result["http_filters"]:
@@ -345,27 +331,60 @@ class _Rewriter:
                     item["typed_config"]["allow_dynamic_host_from_filter_state"] = True
             filters = dynamic_port(self._dial_ports, self._places.original_port())
             result["http_filters"] = [*filters, *result["http_filters"]]
+            result["route_config"] = self._redialled(result["route_config"], self._places)
         return result
+
+    def _redialled(self, config: Json, places: Places) -> Json:
+        """A route configuration that dials rewritten hosts where the cluster resolves names.
+
+        Such a cluster dials the Host header as the route has rewritten it, by its rule or else by
+        its destination.
+        """
+
+        def place(authority: str) -> tuple[str, int]:
+            host, _, port = authority.rpartition(":")
+            if not host or not port.isdecimal():
+                host, port = authority, "80"
+            if _is_address(host):
+                return places.locate(host, int(port))
+            return host, places.port_for(int(port))
+
+        def dialled(target: Json, cluster: str, authority: str) -> Json:
+            if cluster not in self._dynamic or not authority:
+                return target
+            others = target.get("typed_per_filter_config", {})
+            return {
+                **target,
+                "typed_per_filter_config": {**others, **dynamic_host(*place(authority))},
+            }
+
+        def route(item: Json) -> Json:
+            action = item.get("route", {})
+            authority = action.get("host_rewrite_literal", "")
+            item = dialled(item, action.get("cluster", ""), authority)
+            weights = action.get("weighted_clusters", {}).get("clusters")
+            if not weights:
+                return item
+            weights = [
+                dialled(it, it["name"], authority or it.get("host_rewrite_literal", ""))
+                for it in weights
+            ]
+            split = {**action["weighted_clusters"], "clusters": weights}
+            return {**item, "route": {**action, "weighted_clusters": split}}
+
+        return {
+            **config,
+            "virtual_hosts": [
+                {**host, "routes": list(map(route, host["routes"]))}
+                for host in config["virtual_hosts"]
+            ],
+        }
 
 
 def _clusters_of(filter_: Json) -> Iterator[str]:
     """Name the clusters that a network filter can send traffic to."""
     config = filter_["typed_config"]
     if config["@type"] == _TCP_PROXY:
-        if "cluster" in config:
-            yield config["cluster"]
-        for weighted in config.get("weighted_clusters", {}).get("clusters", ()):
-            yield weighted["name"]
+        yield from named_clusters(config)
     elif config["@type"] == _HCM:
-        yield from _route_clusters(config)
-
-
-def _route_clusters(hcm: Json) -> Iterator[str]:
-    """Name the clusters that the routes of an HTTP connection manager lead to."""
-    for host in hcm["route_config"].get("virtual_hosts", ()):
-        for route in host.get("routes", ()):
-            action = route.get("route", {})
-            if "cluster" in action:
-                yield action["cluster"]
-            for weighted in action.get("weighted_clusters", {}).get("clusters", ()):
-                yield weighted["name"]
+        yield from route_clusters(config["route_config"])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_egress.envoy.marks import METADATA, MISSING_CLUSTER
+
 __all__ = [
     "CONTROL_ADDRESS",
     "CONTROL_CLUSTER",
@@ -18,8 +20,8 @@ __all__ = [
     "WITNESS_CLUSTER",
     "access_log",
     "control_listener",
+    "dynamic_host",
     "dynamic_port",
-    "names_cluster",
     "opened_log",
     "original_destination",
 ]
@@ -36,9 +38,10 @@ WITNESS_CLUSTER = "pytest_egress_witness"
 #: connection's record, that a request's record belongs to it.
 HTTP_CHAIN = "pytest_egress_http"
 
-_METADATA = "pytest_egress"
 _SOURCE = "pytest_egress.source"
 _TYPE = "type.googleapis.com/envoy."
+_HTTP = _TYPE + "extensions.filters.http."
+_DIALLED = "envoy.filters.http.set_filter_state"
 #: The listener filter that takes both addresses of a connection from the header in front of it.
 PROXY_HEADER: Json = {
     "name": "envoy.filters.listener.proxy_protocol",
@@ -64,14 +67,6 @@ REMEMBER_SOURCE: Json = {
     },
 }
 _TCP_PROXY = _TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"
-
-
-def names_cluster(name: str) -> Json:
-    """Metadata of a route or filter chain, for records to tell a cluster that does not exist.
-
-    Envoy's own operators name a cluster only once it has been found.
-    """
-    return {"filter_metadata": {_METADATA: {"cluster": name}}}
 
 
 def original_destination(port: int) -> Json:
@@ -123,38 +118,39 @@ function envoy_on_request(handle)
   handle:headers():replace("{host}", host)
   handle:headers():replace("{port}", port)
 end"""
-    http = _TYPE + "extensions.filters.http."
-
-    def state(key: str, header: str) -> Json:
-        text = {"inline_string": f"%REQ({header})%"}
-        return {"object_key": key, "format_string": {"text_format_source": text}}
-
     return [
         {
             "name": "envoy.filters.http.lua",
             "typed_config": {
-                "@type": http + "lua.v3.Lua",
+                "@type": _HTTP + "lua.v3.Lua",
                 "default_source_code": {"inline_string": script},
             },
         },
-        {
-            "name": "envoy.filters.http.set_filter_state",
-            "typed_config": {
-                "@type": http + "set_filter_state.v3.Config",
-                "on_request_headers": [
-                    state("envoy.upstream.dynamic_host", host),
-                    state("envoy.upstream.dynamic_port", port),
-                ],
-            },
-        },
+        {"name": _DIALLED, "typed_config": _dialled(f"%REQ({host})%", f"%REQ({port})%")},
         {
             "name": "envoy.filters.http.header_mutation",
             "typed_config": {
-                "@type": http + "header_mutation.v3.HeaderMutation",
+                "@type": _HTTP + "header_mutation.v3.HeaderMutation",
                 "mutations": {"request_mutations": [{"remove": host}, {"remove": port}]},
             },
         },
     ]
+
+
+def dynamic_host(host: str, port: int) -> Json:
+    """Settings of a route that make the filters of `dynamic_port` dial ``host`` and ``port``."""
+    return {_DIALLED: _dialled(host, str(port))}
+
+
+def _dialled(host: str, port: str) -> Json:
+    def state(key: str, text: str) -> Json:
+        source = {"text_format_source": {"inline_string": text}}
+        return {"object_key": f"envoy.upstream.dynamic_{key}", "format_string": source}
+
+    return {
+        "@type": _HTTP + "set_filter_state.v3.Config",
+        "on_request_headers": [state("host", host), state("port", port)],
+    }
 
 
 def control_listener() -> Json:
@@ -210,7 +206,8 @@ def access_log(kind: str, listener: str, route_config: str = "") -> Json:
         "destination": "%DOWNSTREAM_LOCAL_ADDRESS%",
         "filter_chain": "%FILTER_CHAIN_NAME%",
         "cluster": "%UPSTREAM_CLUSTER_RAW%",
-        "missing_cluster": f"%METADATA(LISTENER_FILTER_CHAIN:{_METADATA}:cluster)%",
+        "rule": f"%METADATA(LISTENER_FILTER_CHAIN:{METADATA}:rule)%",
+        "missing_cluster": f"%METADATA(LISTENER_FILTER_CHAIN:{METADATA}:cluster)%",
         "upstream_host": "%UPSTREAM_HOST%",
         "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
         "response_flags": "%RESPONSE_FLAGS%",
@@ -229,7 +226,9 @@ def access_log(kind: str, listener: str, route_config: str = "") -> Json:
             "source": f"%FILTER_STATE({_SOURCE}:PLAIN)%",
             "route_config": route_config,
             "route": "%ROUTE_NAME%",
-            "missing_cluster": f"%METADATA(ROUTE:{_METADATA}:cluster)%",
+            "rule": f"%METADATA(ROUTE:{METADATA}:rule)%",
+            "answer": f"%METADATA(ROUTE:{METADATA}:answer)%",
+            "missing_cluster": f"%FILTER_STATE({MISSING_CLUSTER}:PLAIN)%",
             "authority": "%REQ(:AUTHORITY)%",
             "method": "%REQ(:METHOD)%",
             "path": "%REQ(:PATH)%",

@@ -8,6 +8,7 @@ from pytest_egress.contract.resources import ServiceEntry, Workload
 from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Target
 from pytest_egress.report.nearest import covers, matches, nearest
+from pytest_egress.report.routed import caused_by_rule, refused_by_rule
 from pytest_egress.verdict import Judgement, Verdict
 
 __all__ = ["declarations", "explain", "summary"]
@@ -43,14 +44,24 @@ def explain(
     contract: Contract,
     workload: Workload,
 ) -> str:
-    """The whole story of one outcome, one labelled line for each part of it."""
+    """The whole story of one outcome, one labelled line for each part of it.
+
+    ``declared`` ends with the position of the rule, where ``evidence`` names one.
+    """
     lines = [
         ("target", str(target)),
         ("verdict", f"{judgement.verdict} at stage {stage}: {judgement.reason}"),
     ]
     if evidence is not None:
         lines.append(("decided", _decided(evidence)))
-    lines.extend(_declaration(target, judgement.verdict, evidence, declared, contract, workload))
+    rule: Position | None = None
+    if evidence is not None and evidence.rule and declared:
+        *entries, rule = declared
+        declared = tuple(entries)
+        lines.append(("rule", f"VirtualService {evidence.rule} at {rule}"))
+    lines.extend(
+        _declaration(target, judgement.verdict, evidence, declared, rule, contract, workload)
+    )
     if evidence is not None:
         lines.append(("proxy", str(evidence)))
     return "\n".join(f"{label:<{_INDENT}}{text}" for label, text in lines)
@@ -71,6 +82,7 @@ def _declaration(
     verdict: Verdict,
     evidence: Evidence | None,
     declared: tuple[Position, ...],
+    rule: Position | None,
     contract: Contract,
     workload: Workload,
 ) -> list[tuple[str, str]]:
@@ -79,8 +91,12 @@ def _declaration(
     if verdict is Verdict.REACHABLE and evidence is not None:
         return [
             ("declared", where),
-            ("edit", f"to block it, {_block(target, evidence, where, contract)}"),
+            ("edit", f"to block it, {_block(target, evidence, where, rule, contract)}"),
         ]
+    if verdict is Verdict.UNREACHABLE and rule is not None and evidence is not None:
+        of_rule = caused_by_rule(evidence, rule)
+        if of_rule:
+            return [("declared", where), ("edit", of_rule)]
     if verdict is Verdict.UNREACHABLE and not undeclared:
         return [
             ("declared", where),
@@ -89,19 +105,25 @@ def _declaration(
     if verdict in {Verdict.UNDECLARED, Verdict.UNREACHABLE}:
         return [("declared", "nowhere"), ("edit", f"to block it, {_close(contract, workload)}")]
     if verdict is Verdict.BLOCKED:
-        near = nearest(contract, workload, target, evidence)
+        near = refused_by_rule(contract, target, evidence, rule) or nearest(
+            contract, workload, target, evidence
+        )
         where = f"{near.position} declares {near.declares}" if near.position else near.declares
         return [("nearest", where), ("edit", f"to allow it, {near.edit}")]
     return []
 
 
-def _block(target: Target, evidence: Evidence, where: str, contract: Contract) -> str:
+def _block(
+    target: Target, evidence: Evidence, where: str, rule: Position | None, contract: Contract
+) -> str:
     """What would block a target that the cluster of ``evidence`` answered."""
     host = evidence.cluster.rpartition("|")[2]
     asked = {target.host, evidence.authority.rpartition(":")[0] or evidence.authority} - {""}
     entries = [it for it in contract.service_entries if any(matches(n, host) for n in it.hosts)]
     if any(matches(host, name) or covers(entry, name) for name in asked for entry in entries):
         return f"take {host} out at {where}"
+    if rule is not None:
+        return f"change the rule at {rule}, which leads to {host}"
     return (
         f"look at {where}: its port takes all that comes to listener {evidence.listener}; "
         "declared as HTTP or TLS it is told apart by name, with addresses by address"

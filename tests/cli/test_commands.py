@@ -71,6 +71,7 @@ def test_json(contract: str, capsys: pytest.CaptureFixture[str]) -> None:
             "listener": "0.0.0.0_80",
             "filter_chain": "",
             "route": "default",
+            "rule": "",
             "cluster": "outbound|80||api.weather.com",
             "response_flags": [],
             "response_code": 200,
@@ -169,6 +170,44 @@ def test_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     allowed = {**seen, "verdict": "allowed", "route": "default", "outcome": "REACHABLE"}
     allowed["cluster"] = "outbound|80||b.com"
     assert [answer["calls"] for answer in told] == [[blocked], [allowed], [blocked], [allowed]]
+
+
+def test_words_for_virtual_services_in_a_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Istiod's words for what a rule decided; the cluster is named where there is none such."""
+    to = "route: [{destination: {host: %s}}]"
+    rules = ", ".join(
+        (
+            "{match: [{uri: {exact: /moved}}], redirect: {uri: /new}}",
+            "{match: [{uri: {exact: /tea}}], directResponse: {status: 418}}",
+            "{match: [{uri: {exact: /lost}}], %s}" % (to % "nowhere.com"),
+            "{match: [{uri: {exact: /fault}}], %s, fault: {abort: "
+            "{httpStatus: 500, percentage: {value: 100}}}}" % (to % "b.com"),
+            "{name: block_all, match: [{uri: {exact: /}}], %s}" % (to % "b.com"),
+        )
+    )
+    service = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v}\n"
+        f"spec: {{hosts: [b.com], http: [{rules}]}}\n"
+    )
+    paths = ["/moved", "/tea", "/lost", "/fault", "/", "/else"]
+    calls = [
+        {"id": path, "port": 80, "protocol": "http", "host": "b.com", "path": path}
+        for path in paths
+    ]
+    case = {"id": 0, "yaml": documents(entry("e", "b.com", {80: "HTTP"}), service), "calls": calls}
+    assert main(["probe", "--batch", lines(tmp_path, [case])]) == 0
+    (answer,) = answers(capsys)
+    told = [(it["verdict"], it.get("cluster"), it["outcome"]) for it in answer["calls"]]
+    assert told == [
+        ("redirect", None, "BLOCKED"),
+        ("direct_response", None, "BLOCKED"),
+        ("no_cluster", "outbound|80||nowhere.com", "BLOCKED"),
+        ("allowed", "outbound|80||b.com", "UNREACHABLE"),
+        ("allowed", "outbound|80||b.com", "REACHABLE"),
+        ("no_route", None, "BLOCKED"),
+    ]
 
 
 def test_inconclusive_is_3_in_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pytest_egress.contract import loads, unsupported
 from pytest_egress.contract.duration import SECOND
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.virtual_service.resource import (
@@ -257,13 +256,6 @@ def test_positions_are_told_after_loading() -> None:
     service = load_one(document(HTTP))
     assert service.at("spec", "http", 0, "route", 1, "weight") == Position("<string>", 30, 15)
     assert service.at("kind") == Position("<string>", 2, 7)
-
-
-def test_it_is_not_enforced_yet() -> None:
-    """No verdict silently ignores one."""
-    problem = unsupported(loads(http_route(ROUTE)))[0]
-    assert problem.severity == "error"
-    assert problem.message.startswith("VirtualService")
 
 
 def test_nothing_of_it_is_imported_without_one() -> None:
