@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_egress.contract import Contract, load, loads, unsupported
+from pytest_egress.contract import Contract, MeshConfig, load, loads, unsupported
+from pytest_egress.contract.mesh import load_mesh
 from pytest_egress.contract.pod_files import check_pod_files
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
@@ -78,6 +79,7 @@ class Loader:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._contracts: dict[tuple[str, ...], Contract] = {}
+        self._mesh: tuple[MeshConfig | None, tuple[Problem, ...]] | None = None
 
     def for_run(self) -> Contract:
         """The contract of the command line, the environment or the ini file.
@@ -193,13 +195,28 @@ class Loader:
         key = (str(base), *sources)
         if key not in self._contracts:
             try:
-                contract = _load(sources, base, pod_root(self._config))
+                mesh, warnings = self._read_mesh()
+                contract = _load(sources, base, pod_root(self._config), mesh)
             except ContractError as error:
                 raise pytest.UsageError(_unusable(error)) from None
             if not contract.service_entries:
                 raise pytest.UsageError(_empty(contract))
-            self._contracts[key] = contract
+            self._contracts[key] = dataclasses.replace(
+                contract, warnings=(*warnings, *contract.warnings)
+            )
         return self._contracts[key]
+
+    def _read_mesh(self) -> tuple[MeshConfig | None, tuple[Problem, ...]]:
+        """The mesh of the mesh file with its warnings; None where no file is named.
+
+        Raises:
+            ContractError: the file cannot be used.
+        """
+        if self._mesh is None:
+            file, source = lookup(self._config, "mesh-config")
+            path = base_directory(self._config, source) / file
+            self._mesh = load_mesh(_shown(path)) if file else (None, ())
+        return self._mesh
 
 
 def pod_root(config: pytest.Config) -> str:
@@ -212,11 +229,11 @@ def _unusable(error: ContractError) -> str:
     return f"the egress contract cannot be used\n{error}"
 
 
-def _load(sources: list[str], base: Path, root: str) -> Contract:
+def _load(sources: list[str], base: Path, root: str, mesh: MeshConfig | None) -> Contract:
     texts = [source for source in sources if "\n" in source]
     paths = [_shown(base / source) for source in sources if "\n" not in source]
-    parts = [load(paths)] if paths else []
-    parts.extend(loads(text, file="<egress_contract>") for text in texts)
+    parts = [load(paths, mesh=mesh)] if paths else []
+    parts.extend(loads(text, file="<egress_contract>", mesh=mesh) for text in texts)
     contract = parts[0] if len(parts) == 1 else _joined(parts)
     refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
     refused.extend(check_pod_files(contract, root))

@@ -133,6 +133,13 @@ SETTINGS = (
         marker="egress_policy",
     ),
     Setting(
+        "mesh-config",
+        "file with the mesh's settings (MeshConfig, the ConfigMap istio, an IstioOperator or Helm "
+        "values of istiod); default: Istio's defaults, closed by the policy",
+        "",
+        metavar="FILE",
+    ),
+    Setting(
         "workload",
         "who asks: NAMESPACE or NAMESPACE/key=value,key=value (labels)",
         ("default", {}),

@@ -68,7 +68,16 @@ def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PATH",
         help="file, directory or glob of Istio YAML; may be given several times",
     )
-    probe.add_argument("--policy", choices=("REGISTRY_ONLY", "ALLOW_ANY"), default="REGISTRY_ONLY")
+    probe.add_argument(
+        "--policy",
+        choices=("REGISTRY_ONLY", "ALLOW_ANY"),
+        help="default: the mesh file's, REGISTRY_ONLY without one",
+    )
+    probe.add_argument(
+        "--mesh-config",
+        metavar="FILE",
+        help="the mesh's settings: MeshConfig, ConfigMap istio, IstioOperator or Helm values",
+    )
     probe.add_argument(
         "--workload",
         default="default",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import sys
 from typing import Any
 
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.contract import load
+from pytest_egress.contract.mesh import load_mesh
 from pytest_egress.contract.resources import MeshConfig, OutboundTrafficPolicy, Workload
 from pytest_egress.egress import Egress
 from pytest_egress.errors import ProbeError
@@ -24,8 +27,7 @@ def probe_urls(options: argparse.Namespace) -> int:
         namespace, labels = parse_workload(options.workload)
     except ValueError as error:
         raise ProbeError(f"--workload={options.workload}: {error}") from None
-    mesh = MeshConfig(outbound_traffic_policy=OutboundTrafficPolicy(options.policy))
-    contract = load(options.contract, mesh=mesh)
+    contract = load(options.contract, mesh=_mesh(options))
     if not contract.service_entries:
         raise ProbeError(
             f"{', '.join(options.contract)} holds no ServiceEntry: with nothing declared, "
@@ -47,6 +49,19 @@ def probe_urls(options: argparse.Namespace) -> int:
     if Verdict.INCONCLUSIVE in verdicts:
         return 3
     return 0 if all(verdict is Verdict.REACHABLE for verdict in verdicts) else 1
+
+
+def _mesh(options: argparse.Namespace) -> MeshConfig:
+    """The mesh of the mesh file; its warnings are printed. A policy that is given wins."""
+    mesh = MeshConfig()
+    if options.mesh_config:
+        mesh, warnings = load_mesh(options.mesh_config)
+        for problem in warnings:
+            print(problem, file=sys.stderr)
+    if options.policy:
+        policy = OutboundTrafficPolicy(options.policy)
+        mesh = dataclasses.replace(mesh, outbound_traffic_policy=policy)
+    return mesh
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:

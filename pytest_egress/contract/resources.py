@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         LocalityLb,
         TcpKeepalive,
         TrafficPolicy,
+        ZoneAwareLb,
     )
     from pytest_egress.contract.virtual_service.resource import Retries
 
@@ -38,6 +39,7 @@ __all__ = [
     "ServiceEntry",
     "Sidecar",
     "SidecarPort",
+    "TlsDefaults",
     "Workload",
     "WorkloadEntry",
 ]
@@ -176,6 +178,14 @@ class Sidecar(Resource):
 
 
 @dataclass(frozen=True, slots=True)
+class TlsDefaults:
+    """``MeshConfig.TLSConfig`` of ``tlsDefaults``: what TLS that a DestinationRule adds may use."""
+
+    ecdh_curves: tuple[str, ...] = ()
+    cipher_suites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MeshConfig:
     """The part of MeshConfig that decides outbound traffic; defaults are Istio's but for one.
 
@@ -200,6 +210,7 @@ class MeshConfig:
     default_http_retry_policy: Retries | None = None
     default_traffic_policy: TrafficPolicy | None = None
     locality_lb: LocalityLb | None = None
+    zone_aware_lb: ZoneAwareLb | None = None
     path_normalization: Literal[
         "DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"
     ] = "DEFAULT"
@@ -207,7 +218,13 @@ class MeshConfig:
     proxy_inbound_listen_port: int = 15006
     proxy_http_port: int = 0
     trust_domain: str = "cluster.local"
+    tls_defaults: TlsDefaults | None = None
     dns_capture: bool = False
+
+    @property
+    def prefers_localities(self) -> bool:
+        """Whether the mesh says more of localities than Istio's default."""
+        return self.locality_lb is not None or self.zone_aware_lb is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,13 @@ _MONGO_PROXY = "type.googleapis.com/envoy.extensions.filters.network.mongo_proxy
 class HttpRoutes:
     """An HTTP connection manager to be: its route configuration and the service that asked first.
 
-    Only the first service's protocol and host shape the manager; later ones share it.
+    Only the first service's protocol and host shape the manager; later ones share it. Without
+    one it is the mesh's explicit HTTP proxy.
     """
 
     name: str
     protocol: Protocol
-    service: Service
+    service: Service | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

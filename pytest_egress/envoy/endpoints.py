@@ -58,7 +58,7 @@ def eds_assignment(draft: ClusterDraft, context: ClusterContext) -> dict[str, An
     localities = _localities(picked, draft)
     if not localities:
         return {"cluster_name": draft.name}
-    if draft.rule or context.mesh.locality_lb or draft.service.traffic_distribution:
+    if draft.rule or draft.service.traffic_distribution or context.mesh.prefers_localities:
         from pytest_egress.envoy.traffic_policy.locality import prioritized_endpoints
 
         localities = prioritized_endpoints(localities, draft, context)

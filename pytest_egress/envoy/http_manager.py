@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_egress.contract.resources import MeshConfig
 from pytest_egress.envoy.forward_proxy import (
     ALLOW_ANY_CACHE,
     allow_any_dns_cache,
@@ -43,6 +44,7 @@ _ROUTER = {
     "name": "envoy.filters.http.router",
     "typed_config": {"@type": f"{_FILTERS}.router.v3.Router"},
 }
+_EXPLICIT_PROXY = {"http_protocol_options": {"allow_absolute_url": True}}
 _REQUEST_ID = {
     "typed_config": {
         "@type": f"{_TYPE}.request_id.uuid.v3.UuidRequestIdConfig",
@@ -75,9 +77,11 @@ def rds(name: str) -> dict[str, Any]:
 def connection_manager(
     stat_prefix: str,
     routes: dict[str, Any],
+    mesh: MeshConfig,
     *,
     protocol: Protocol = "HTTP",
     service: Service | None = None,
+    explicit_proxy: bool = False,
     allow_any_dynamic_dns: bool = False,
     dns_capture: bool = False,
 ) -> dict[str, Any]:
@@ -86,9 +90,11 @@ def connection_manager(
     Args:
         stat_prefix: such as ``outbound_0.0.0.0_80;``.
         routes: ``{"rds": ...}`` or ``{"route_config": ...}``.
+        mesh: says how paths are normalized.
         protocol: of the listener's first service; GRPC-Web adds its filter.
         service: the listener's first service; a DYNAMIC_DNS wildcard adds the dynamic forward
             proxy. One that comes later does not, and its routes then lack the filter.
+        explicit_proxy: applications name it as their HTTP proxy (``proxyHttpPort``).
         allow_any_dynamic_dns: the outbound policy is ALLOW_ANY_DYNAMIC_DNS.
         dns_capture: the workload's names are resolved by Istio's agent.
     """
@@ -100,23 +106,28 @@ def connection_manager(
         cache = allow_any_dns_cache(ALLOW_ANY_CACHE, dns_capture=dns_capture)
         filters.append(http_forward_proxy(cache))
     filters.append(_ROUTER)
-    return _manager(stat_prefix, routes, filters, {"use_remote_address": False})
+    settings = _EXPLICIT_PROXY if explicit_proxy else {}
+    return _manager(stat_prefix, routes, filters, mesh, {"use_remote_address": False, **settings})
 
 
 def gateway_manager(
-    stat_prefix: str, routes: dict[str, Any], *, protocol: Protocol = "HTTP"
+    stat_prefix: str, routes: dict[str, Any], mesh: MeshConfig, *, protocol: Protocol = "HTTP"
 ) -> dict[str, Any]:
     """The network filter of a gateway: whoever connects is the client, whatever headers say."""
     filters = [_GRPC_WEB] if protocol == "GRPC-Web" else []
-    return _manager(stat_prefix, routes, [*filters, _GRPC_STATS, _FAULT, _CORS, _ROUTER], _GATEWAY)
+    filters += [_GRPC_STATS, _FAULT, _CORS, _ROUTER]
+    return _manager(stat_prefix, routes, filters, mesh, _GATEWAY)
 
 
 def _manager(
     stat_prefix: str,
     routes: dict[str, Any],
     filters: list[dict[str, Any]],
+    mesh: MeshConfig,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
+    merge = mesh.path_normalization in ("MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES")
+    decode = mesh.path_normalization == "DECODE_AND_MERGE_SLASHES"
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -127,8 +138,11 @@ def _manager(
             "stream_idle_timeout": "0s",
             "proxy_100_continue": True,
             "upgrade_configs": [{"upgrade_type": "websocket"}],
-            "normalize_path": True,
-            "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+            "normalize_path": mesh.path_normalization != "NONE",
+            **({"merge_slashes": True} if merge else {}),
+            "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD"
+            if decode
+            else "KEEP_UNCHANGED",
             "request_id_extension": _REQUEST_ID,
             **settings,
         },

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 
-from pytest_egress.contract.resources import EgressListener, ServiceEntry, Workload
+from pytest_egress.contract.resources import EgressListener, MeshConfig, ServiceEntry, Workload
 from pytest_egress.envoy.chains import Chain, HttpRoutes, tcp_chain
 from pytest_egress.envoy.conflicts import Outcome, resolve_conflict
 from pytest_egress.envoy.instances import Registry
 from pytest_egress.envoy.names import (
+    HTTP_PROXY_ROUTES,
     UNIX_PREFIX,
     WILDCARD_ADDRESS,
     is_ip,
@@ -21,8 +22,7 @@ from pytest_egress.envoy.services import Service, ServicePort
 
 __all__ = ["ListenerEntry", "listener_entries"]
 
-# proxyListenPort, proxyInboundListenPort, and the agent's status and Prometheus ports.
-_RESERVED = frozenset({15001, 15006, 15021, 15090})
+_OF_THE_AGENT = frozenset({15021, 15090})  # its status and Prometheus ports
 
 
 @dataclass(slots=True, eq=False)
@@ -98,14 +98,17 @@ class _Routing:
         )
 
 
-def listener_entries(scope: Scope, registry: Registry, workload: Workload) -> list[ListenerEntry]:
-    """All per-port listeners of a workload, in order of arrival."""
+def listener_entries(
+    scope: Scope, registry: Registry, workload: Workload, mesh: MeshConfig
+) -> list[ListenerEntry]:
+    """All per-port listeners of a workload, in order of arrival; the explicit HTTP proxy last."""
+    reserved = _OF_THE_AGENT | {mesh.proxy_listen_port, mesh.proxy_inbound_listen_port}
     entries: dict[tuple[str, int], ListenerEntry] = {}
     for egress in scope.egress:
         binding = _binding(egress.listener)
         routing = _Routing(scope, egress, workload)
         if egress.listener.port is not None:
-            for service, port in _on_sidecar_port(egress, binding):
+            for service, port in _on_sidecar_port(egress, binding, reserved):
                 _add(entries, service, port, binding, routing)
             continue
         # What a Sidecar's own ports have taken is closed to the listener without port.
@@ -113,11 +116,19 @@ def listener_entries(scope: Scope, registry: Registry, workload: Workload) -> li
             entry.locked = True
         for service in egress.services:
             for port in service.ports:
-                if _reserved(binding, port):
+                if _is_reserved(binding, port, reserved):
                     continue
                 for bound in _bindings_of(service, port, binding, registry):
                     _add(entries, service, port, bound, routing)
-    return list(entries.values())
+    return [*entries.values(), *_explicit_proxy(mesh)]
+
+
+def _explicit_proxy(mesh: MeshConfig) -> Iterator[ListenerEntry]:
+    """The listener that applications may name as their HTTP proxy (``proxyHttpPort``)."""
+    if mesh.proxy_http_port:
+        port = ServicePort(mesh.proxy_http_port, "", "HTTP_PROXY")
+        chain = Chain(routes=HttpRoutes(HTTP_PROXY_ROUTES, "HTTP_PROXY"))
+        yield ListenerEntry("127.0.0.1", port, True, "HTTP_PROXY", chains=[chain])
 
 
 def _binding(listener: EgressListener) -> _Binding:
@@ -126,19 +137,19 @@ def _binding(listener: EgressListener) -> _Binding:
 
 
 def _on_sidecar_port(
-    egress: EgressScope, binding: _Binding
+    egress: EgressScope, binding: _Binding, reserved: frozenset[int]
 ) -> Iterator[tuple[Service, ServicePort]]:
     declared = egress.listener.port
     if declared is None:
         return
     # The Sidecar's protocol counts, not the service's.
     port = ServicePort(declared.number, declared.name, parse_protocol(declared.protocol))
-    if not _reserved(binding, port):
+    if not _is_reserved(binding, port, reserved):
         for service in egress.services:
             yield service, port
 
 
-def _reserved(binding: _Binding, port: ServicePort) -> bool:
+def _is_reserved(binding: _Binding, port: ServicePort, reserved: frozenset[int]) -> bool:
     """Whether the port belongs to the proxy itself.
 
     Without bind only HTTP ports are looked at, because only they are sure to end up on the
@@ -147,7 +158,7 @@ def _reserved(binding: _Binding, port: ServicePort) -> bool:
     wildcard = binding.address == WILDCARD_ADDRESS or (
         not binding.address and port.protocol in HTTP
     )
-    return wildcard and port.number in _RESERVED
+    return wildcard and port.number in reserved
 
 
 def _bindings_of(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
+from pytest_egress.contract.duration import Duration, duration_json
+from pytest_egress.contract.resources import MeshConfig, OutboundTrafficPolicy, Workload
 from pytest_egress.envoy.chains import PLAINTEXT_HTTP, Chain, tcp_proxy
 from pytest_egress.envoy.endpoints import socket_address
 from pytest_egress.envoy.http_manager import connection_manager, rds
@@ -14,7 +15,6 @@ from pytest_egress.envoy.routes import catch_all, route_configuration
 
 __all__ = ["TLS_INSPECTOR", "listener", "undeclared_cluster", "virtual_outbound"]
 
-_PORT = 15001  # MeshConfig.proxyListenPort
 _TYPE = "type.googleapis.com/envoy.extensions.filters.listener"
 TLS_INSPECTOR = {
     "name": "envoy.filters.listener.tls_inspector",
@@ -44,7 +44,7 @@ def undeclared_cluster(policy: OutboundTrafficPolicy) -> str:
 
 
 def listener(
-    entry: ListenerEntry, policy: OutboundTrafficPolicy, workload: Workload
+    entry: ListenerEntry, policy: OutboundTrafficPolicy, workload: Workload, mesh: MeshConfig
 ) -> dict[str, Any]:
     """One per-port listener.
 
@@ -54,7 +54,7 @@ def listener(
     built: dict[str, Any] = {
         "name": entry.name,
         "address": socket_address(entry.bind, entry.port.number),
-        "listener_filters_timeout": "0s",
+        "listener_filters_timeout": duration_json(_detection_timeout(entry, mesh)),
         "continue_on_listener_filters_timeout": True,
         "traffic_direction": "OUTBOUND",
     }
@@ -68,7 +68,7 @@ def listener(
     chains: list[dict[str, Any]] = []
     default: dict[str, Any] | None = None
     for chain in entry.chains:
-        filter_chain = _filter_chain(chain, entry, policy, workload)
+        filter_chain = _filter_chain(chain, entry, policy, workload, mesh)
         if chain.matches_all:
             default = filter_chain
         else:
@@ -87,21 +87,24 @@ def listener(
     return built
 
 
-def virtual_outbound(policy: OutboundTrafficPolicy, workload: Workload) -> dict[str, Any]:
+def virtual_outbound(
+    policy: OutboundTrafficPolicy, workload: Workload, mesh: MeshConfig
+) -> dict[str, Any]:
     """The listener that iptables redirects to; connections that match no other stay on it.
 
-    Its first chain blocks connections made to port 15001 itself, which would loop.
+    Its first chain blocks connections made to its own port (15001), which would loop.
     """
+    port = mesh.proxy_listen_port
     chains: list[dict[str, Any]] = [
         {
-            "filter_chain_match": {"destination_port": _PORT},
+            "filter_chain_match": {"destination_port": port},
             "filters": [tcp_proxy("BlackHoleCluster")],
             "name": "virtualOutbound-blackhole",
         }
     ]
     built: dict[str, Any] = {
         "name": "virtualOutbound",
-        "address": socket_address(WILDCARD_ADDRESS, _PORT),
+        "address": socket_address(WILDCARD_ADDRESS, port),
         "filter_chains": chains,
         "use_original_dst": True,
         "traffic_direction": "OUTBOUND",
@@ -116,6 +119,7 @@ def virtual_outbound(policy: OutboundTrafficPolicy, workload: Workload) -> dict[
                     "allow_any_dynamic_dns", [catch_all(policy).to_json()]
                 )
             },
+            mesh,
             allow_any_dynamic_dns=True,
             dns_capture=workload.dns_capture,
         )
@@ -141,12 +145,24 @@ def _inspectors(entry: ListenerEntry) -> list[dict[str, Any]]:
         chain.server_names or any(it["name"] == _SNI_FORWARD_PROXY for it in chain.filters)
         for chain in entry.chains
     )
-    http = any(chain.plaintext_http for chain in entry.chains)
-    return [TLS_INSPECTOR] * tls + [_HTTP_INSPECTOR] * http
+    return [TLS_INSPECTOR] * tls + [_HTTP_INSPECTOR] * _detects_http(entry)
+
+
+def _detects_http(entry: ListenerEntry) -> bool:
+    return any(chain.plaintext_http for chain in entry.chains)
+
+
+def _detection_timeout(entry: ListenerEntry, mesh: MeshConfig) -> Duration:
+    """How long a connection may say nothing: for ever, unless the protocol is to be detected."""
+    return mesh.protocol_detection_timeout if _detects_http(entry) else 0
 
 
 def _filter_chain(
-    chain: Chain, entry: ListenerEntry, policy: OutboundTrafficPolicy, workload: Workload
+    chain: Chain,
+    entry: ListenerEntry,
+    policy: OutboundTrafficPolicy,
+    workload: Workload,
+    mesh: MeshConfig,
 ) -> dict[str, Any]:
     if chain.routes is None:
         filters = list(chain.filters)
@@ -155,8 +171,10 @@ def _filter_chain(
             connection_manager(
                 f"outbound_{entry.name};",
                 rds(chain.routes.name),
+                mesh,
                 protocol=chain.routes.protocol,
                 service=chain.routes.service,
+                explicit_proxy=chain.routes.service is None,
                 allow_any_dynamic_dns=policy.mode == "ALLOW_ANY_DYNAMIC_DNS",
                 dns_capture=workload.dns_capture,
             )

@@ -19,6 +19,8 @@ __all__ = [
 ]
 
 WILDCARD_ADDRESS = "0.0.0.0"  # noqa: S104  # a name in Envoy's configuration; nothing is bound here
+#: The route configuration of the mesh's explicit HTTP proxy (``meshConfig.proxyHttpPort``).
+HTTP_PROXY_ROUTES = "http_proxy"
 UNIX_PREFIX = "unix://"
 
 

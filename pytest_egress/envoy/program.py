@@ -71,7 +71,7 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
     services = convert_services(contract, workload)
     registry = Registry(contract, services)
     scope = build_scope(contract, workload, services)
-    entries = listener_entries(scope, registry, workload)
+    entries = listener_entries(scope, registry, workload, contract.mesh)
     configurations = build_routes(_route_names(entries), scope, workload)
     context = ClusterContext(contract.mesh, workload, registry)
     clusters: list[dict[str, Any]] = []
@@ -87,8 +87,8 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
         clusters.append(allow_any_dynamic_dns_cluster(context))
     return Program(
         listeners=(
-            *(listener(entry, scope.policy, workload) for entry in entries),
-            virtual_outbound(scope.policy, workload),
+            *(listener(entry, scope.policy, workload, contract.mesh) for entry in entries),
+            virtual_outbound(scope.policy, workload, contract.mesh),
         ),
         routes=tuple(it.to_json() for it in configurations),
         clusters=tuple(clusters),

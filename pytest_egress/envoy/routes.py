@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
-from pytest_egress.envoy.names import UNIX_PREFIX, cluster_name
+from pytest_egress.envoy.names import HTTP_PROXY_ROUTES, UNIX_PREFIX, cluster_name
 from pytest_egress.envoy.scope import Scope
 from pytest_egress.envoy.virtual_hosts import VirtualHost, build_virtual_hosts
 
@@ -93,8 +93,8 @@ class _Ports:
 
 
 def _hosts(name: str, policy: OutboundTrafficPolicy, ports: _Ports) -> list[VirtualHost]:
-    """Those of a shared ``"<port>"``, of a Unix socket, or of a sniffed ``host:port``."""
-    if name.startswith(UNIX_PREFIX):
+    """Those of ``"<port>"``, of all ports (Unix socket, HTTP proxy) or a sniffed ``host:port``."""
+    if name.startswith(UNIX_PREFIX) or name == HTTP_PROXY_ROUTES:
         return [*_sorted(ports.hosts(0, name)), catch_all(policy)]
     host, _, port = name.rpartition(":")
     if not host:

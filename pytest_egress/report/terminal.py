@@ -41,4 +41,7 @@ def header(config: pytest.Config) -> str:
     size += f" in {files} file{'s' if files != 1 else ''}"
     if warnings:
         size += f" ({warnings} warning{'s' if warnings != 1 else ''})"
-    return f"egress: {where}, {size}, {lookup(config, 'policy')[0]}"
+    mode, source = lookup(config, "policy")
+    if source == "default":
+        mode = contract.mesh.outbound_traffic_policy.mode
+    return f"egress: {where}, {size}, {mode}"

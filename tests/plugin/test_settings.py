@@ -122,3 +122,87 @@ def test_pod_root_is_where_certificates_are_read(
     assert result.ret == 4
     assert "deploy/rule.yaml:7:41: error: caCertificates" in text
     assert "looked for at deploy/pod/etc/certs/ca.pem: there is no such file" in text
+
+
+VALUES = """\
+meshConfig:
+  outboundTrafficPolicy: {mode: %s}
+global:
+  istioNamespace: mesh-system
+  proxy: {excludeOutboundPorts: "5432"}
+"""
+MESH_TEST = """
+def test_it(egress):
+    assert egress.policy == {policy!r}
+    assert egress.contract.mesh.root_namespace == "mesh-system"
+"""
+
+
+@pytest.mark.parametrize("way", ["option", "variable", "ini"])
+def test_a_mesh_file_counts(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Its policy is the run's; relative to the current directory or the ini file."""
+    (suite.path / "deploy" / "values.yaml.txt").write_text(VALUES % "ALLOW_ANY")
+    suite.makepyfile(MESH_TEST.format(policy="ALLOW_ANY"))
+    arguments = []
+    if way == "option":
+        arguments.append("--egress-mesh-config=deploy/values.yaml.txt")
+    elif way == "variable":
+        monkeypatch.setenv("PYTEST_EGRESS_MESH_CONFIG", "deploy/values.yaml.txt")
+    else:
+        with (suite.path / "tox.ini").open("a") as ini:
+            ini.write("\negress_mesh_config = deploy/values.yaml.txt\n")
+    result = suite.runpytest(*arguments)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["egress: *, ALLOW_ANY", "*values.yaml.txt:5:33: warning: *5432*"])
+
+
+@pytest.mark.parametrize("way", ["option", "variable", "marker", "ini"])
+def test_an_explicit_policy_wins_over_the_mesh_file(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Wherever it is said."""
+    (suite.path / "deploy" / "mesh").write_text(VALUES % "ALLOW_ANY")
+    marker = "import pytest\n\npytestmark = pytest.mark.egress_policy('REGISTRY_ONLY')\n"
+    test = MESH_TEST.format(policy="REGISTRY_ONLY")
+    suite.makepyfile(f"{marker if way == 'marker' else ''}{test}")
+    arguments = ["--egress-mesh-config=deploy/mesh"]
+    if way == "option":
+        arguments.append("--egress-policy=REGISTRY_ONLY")
+    elif way == "variable":
+        monkeypatch.setenv("PYTEST_EGRESS_POLICY", "REGISTRY_ONLY")
+    elif way == "ini":
+        with (suite.path / "tox.ini").open("a") as ini:
+            ini.write("\negress_policy = REGISTRY_ONLY\n")
+    suite.runpytest(*arguments).assert_outcomes(passed=1)
+
+
+def test_a_mesh_file_without_policy_is_istios_open_mesh(suite: pytest.Pytester) -> None:
+    """Without a file the mesh is closed."""
+    (suite.path / "deploy" / "mesh").write_text("rootNamespace: mesh-system\n")
+    suite.makepyfile(MESH_TEST.format(policy="ALLOW_ANY"))
+    suite.runpytest("--egress-mesh-config=deploy/mesh").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "deploy/mesh:1:1: error: there is no such file"),
+        (
+            "conectTimeout: 5s",
+            'deploy/mesh:1:1: error: unknown field "conectTimeout" in MeshConfig',
+        ),
+        ("kind: Deployment", "deploy/mesh:1:1: error: this is a Deployment"),
+    ],
+)
+def test_a_mesh_file_that_cannot_be_used(
+    suite: pytest.Pytester, text: str | None, words: str
+) -> None:
+    """Exit code 4 and one message."""
+    if text is not None:
+        (suite.path / "deploy" / "mesh").write_text(text)
+    suite.makepyfile("def test_it(egress): pass")
+    result = suite.runpytest("--egress-mesh-config=deploy/mesh")
+    assert result.ret == 4
+    assert words in result.stdout.str() + result.stderr.str()

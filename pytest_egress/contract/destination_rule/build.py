@@ -38,6 +38,7 @@ __all__ = [
     "build_locality_lb",
     "build_outlier_detection",
     "build_tcp_keepalive",
+    "build_zone_aware_lb",
 ]
 
 _T = TypeVar("_T")
@@ -96,6 +97,16 @@ def build_locality_lb(values: _Values) -> LocalityLb:
     )
 
 
+def build_zone_aware_lb(values: _Values) -> ZoneAwareLb:
+    """``zoneAwareLbSetting``."""
+    return ZoneAwareLb(
+        values.get("enabled"),
+        _failover(values),
+        tuple(values.get("failoverPriority", ())),
+        values.get("minClusterSize"),
+    )
+
+
 def build_tcp_keepalive(values: _Values) -> TcpKeepalive:
     """``tcpKeepalive``."""
     return TcpKeepalive(values.get("probes", 0), values.get("time"), values.get("interval"))
@@ -142,7 +153,7 @@ def _load_balancer(values: _Values) -> LoadBalancer:
         simple=values.get("simple"),
         consistent_hash=_part(values, "consistentHash", _consistent_hash),
         locality=_part(values, "localityLbSetting", build_locality_lb),
-        zone_aware=_part(values, "zoneAwareLbSetting", _zone_aware),
+        zone_aware=_part(values, "zoneAwareLbSetting", build_zone_aware_lb),
         warmup=_part(values, "warmup", _warmup),
         warmup_duration=values.get("warmupDurationSecs"),
     )
@@ -173,15 +184,6 @@ def _cookie(values: _Values) -> HttpCookie:
 def _failover(values: _Values) -> tuple[Failover, ...]:
     found = values.get("failover", ())
     return tuple(Failover(it.get("from", ""), it.get("to", "")) for it in found)
-
-
-def _zone_aware(values: _Values) -> ZoneAwareLb:
-    return ZoneAwareLb(
-        values.get("enabled"),
-        _failover(values),
-        tuple(values.get("failoverPriority", ())),
-        values.get("minClusterSize"),
-    )
 
 
 def _warmup(values: _Values) -> Warmup:

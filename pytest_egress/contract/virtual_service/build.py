@@ -36,7 +36,7 @@ from pytest_egress.contract.virtual_service.resource import (
     VirtualService,
 )
 
-__all__ = ["build_virtual_service"]
+__all__ = ["build_retries", "build_virtual_service"]
 
 _T = TypeVar("_T")
 _Values = dict[str, Any]
@@ -58,6 +58,18 @@ def build_virtual_service(
     )
 
 
+def build_retries(values: _Values) -> Retries:
+    """``retries``, and MeshConfig's ``defaultHttpRetryPolicy``."""
+    return Retries(
+        attempts=values.get("attempts", 0),
+        per_try_timeout=values.get("perTryTimeout"),
+        retry_on=values.get("retryOn", ""),
+        retry_remote_localities=values.get("retryRemoteLocalities"),
+        retry_ignore_previous_hosts=values.get("retryIgnorePreviousHosts"),
+        backoff=values.get("backoff"),
+    )
+
+
 def _http_route(values: _Values) -> HttpRoute:
     return HttpRoute(
         name=values.get("name", ""),
@@ -68,7 +80,7 @@ def _http_route(values: _Values) -> HttpRoute:
         delegate=_one(values, "delegate", _delegate),
         rewrite=_one(values, "rewrite", _rewrite),
         timeout=values.get("timeout"),
-        retries=_one(values, "retries", _retries),
+        retries=_one(values, "retries", build_retries),
         fault=_one(values, "fault", _fault),
         mirror=_one(values, "mirror", _destination),
         mirror_percentage=_percentage(values, "mirrorPercentage"),
@@ -178,17 +190,6 @@ def _rewrite(values: _Values) -> Rewrite:
         uri_regex=None
         if regex is None
         else RegexRewrite(regex.get("match", ""), regex.get("rewrite", "")),
-    )
-
-
-def _retries(values: _Values) -> Retries:
-    return Retries(
-        attempts=values.get("attempts", 0),
-        per_try_timeout=values.get("perTryTimeout"),
-        retry_on=values.get("retryOn", ""),
-        retry_remote_localities=values.get("retryRemoteLocalities"),
-        retry_ignore_previous_hosts=values.get("retryIgnorePreviousHosts"),
-        backoff=values.get("backoff"),
     )
 
 

@@ -30,6 +30,7 @@ class GatewayContext:
         """``services`` are all of the contract, ``scope`` is what the gateway sees of them."""
         self.workload = workload
         self.scope = scope
+        self.mesh = contract.mesh
         self._contract = contract
         self._bound: dict[str, list[MergedVirtualService]] = {}
         self._known: dict[tuple[str, str], Service] = {}
@@ -56,8 +57,7 @@ class GatewayContext:
 
         def ports_of(host: str) -> tuple[ServicePort, ...] | None:
             own = self._known.get((namespace, host))
-            mesh = self._contract.mesh
-            if own is not None and is_visible(own, self.workload.namespace, mesh):
+            if own is not None and is_visible(own, self.workload.namespace, self.mesh):
                 return own.ports
             service = self.scope.by_host.get(host)
             return service.ports if service is not None else None

@@ -106,13 +106,14 @@ def _chains(
     """The chains of a port's servers; plain-text HTTP shares one, whatever the servers are."""
     prefix = f"outbound_{listener.name};"
     if parse_protocol(at.protocol) in HTTP:
-        manager = gateway_manager(prefix, rds(route_name), protocol=parse_protocol(at.protocol))
+        protocol = parse_protocol(at.protocol)
+        manager = gateway_manager(prefix, rds(route_name), context.mesh, protocol=protocol)
         yield GatewayChain(servers[0], (manager,), route_name=route_name)
         return
     for server in servers:
         if server.terminates_https:
             name = server.route_name(at.number)
-            manager = gateway_manager(server.server.name or prefix, rds(name))
+            manager = gateway_manager(server.server.name or prefix, rds(name), context.mesh)
             yield GatewayChain(
                 server,
                 (manager,),

@@ -106,8 +106,8 @@ def _balance(draft: ClusterDraft, lb: LoadBalancer | None, context: ClusterConte
     cluster = draft.cluster
     # Panic mode would send traffic to endpoints that are known to be unhealthy.
     cluster.setdefault("common_lb_config", _NO_PANIC)
-    plain = lb is None and "outlier_detection" not in cluster and context.mesh.locality_lb is None
-    if not plain or draft.service.traffic_distribution:
+    plain = lb is None and "outlier_detection" not in cluster
+    if not plain or draft.service.traffic_distribution or context.mesh.prefers_localities:
         from pytest_egress.envoy.traffic_policy.locality import prefer_localities
 
         prefer_localities(draft, lb, context)

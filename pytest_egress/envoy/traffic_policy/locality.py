@@ -103,6 +103,8 @@ def _effective(
         distribution = service.traffic_distribution
         if distribution is not None:
             return _DISTRIBUTIONS[distribution], True
+        if context.mesh.zone_aware_lb is not None:
+            return context.mesh.zone_aware_lb, False
         setting = context.mesh.locality_lb or LocalityLb()
     return (None if setting.enabled is False else setting), False
 

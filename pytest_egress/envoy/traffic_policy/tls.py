@@ -71,7 +71,7 @@ def _client_context(draft: ClusterDraft, tls: ClientTls, context: ClusterContext
     names = tls.subject_alt_names
     if not names and not draft.service.of_kubernetes:
         names = _service_names(draft, context)
-    common: dict[str, Any] = {"tls_params": tls_parameters()}
+    common: dict[str, Any] = {"tls_params": _parameters(context)}
     mutual = tls.mode == "MUTUAL"
     if tls.credential_name:
         if mutual:
@@ -101,6 +101,17 @@ def _client_context(draft: ClusterDraft, tls: ClientTls, context: ClusterContext
     if tls.sni:
         built["sni"] = tls.sni
     return built
+
+
+def _parameters(context: ClusterContext) -> dict[str, Any]:
+    """The TLS versions, and what ``meshConfig.tlsDefaults`` says of curves and ciphers."""
+    defaults = context.mesh.tls_defaults
+    parameters: dict[str, Any] = {**tls_parameters()}
+    if defaults is not None and defaults.ecdh_curves:
+        parameters["ecdh_curves"] = list(defaults.ecdh_curves)
+    if defaults is not None and defaults.cipher_suites:
+        parameters["cipher_suites"] = list(defaults.cipher_suites)
+    return parameters
 
 
 def _credential(name: str) -> dict[str, Any]:

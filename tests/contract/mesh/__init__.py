@@ -1,0 +1,1 @@
+"""The mesh settings: forms they come in, fields, values."""
