@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_egress.contract.duration import MILLISECOND, parse_duration
 from pytest_egress.contract.report import Path, Report
-from pytest_egress.contract.suggest import did_you_mean
+from pytest_egress.contract.suggest import did_you_mean, nearest
 
 __all__ = [
     "WRONG",
@@ -30,6 +30,8 @@ __all__ = [
     "check",
 ]
 
+#: The release whose CRDs the shapes are.
+ISTIO = "1.31"
 UINT32 = (1 << 32) - 1
 _MOST_UNKNOWN = 20  # one by one; a mapping with more is something else altogether
 _NO_FIELDS: Mapping[str, Shape] = MappingProxyType({})
@@ -120,7 +122,8 @@ class Map:
 class Obj:
     """Known fields; ``open`` lets unknown ones pass, ``hints`` explains some of them.
 
-    Each group of ``alternatives`` are fields that exclude one another.
+    Each group of ``alternatives`` are fields that exclude one another. ``example`` is shown to who
+    writes something else than a mapping.
     """
 
     fields: Mapping[str, Shape] = field(default_factory=lambda: _NO_FIELDS)
@@ -128,6 +131,7 @@ class Obj:
     open: bool = False
     hints: Mapping[str, str] = field(default_factory=lambda: _NO_HINTS)
     alternatives: tuple[tuple[str, ...], ...] = ()
+    example: str = ""
 
 
 Shape = Any_ | Bool | Int | Number | Span | Text | List | Map | Obj
@@ -178,7 +182,8 @@ def check(value: Any, shape: Shape, path: Path, report: Report) -> Any:
 
 def _object(value: Any, shape: Obj, path: Path, report: Report) -> Any:
     if not isinstance(value, dict):
-        return _wrong_type(value, "a mapping", path, report)
+        wanted = f"a mapping such as {shape.example}" if shape.example else "a mapping"
+        return _wrong_type(value, wanted, path, report)
     known = shape.fields
     checked = {}
     unknown = 0
@@ -276,6 +281,8 @@ def _wrong_type(value: Any, expected: str, path: Path, report: Report) -> Any:
             message += " (Kubernetes reads yes, no, on, off, y and n as booleans too)"
     elif expected == "a list" and isinstance(value, str):
         message += f": write [{value}] or put '- ' before it"
+    elif expected == "a list" and isinstance(value, dict):
+        message += ": put '- ' before it"
     elif expected == "a whole number" and isinstance(value, str) and value.isdecimal():
         message += ": remove the quotes"
     elif isinstance(value, dict) and value and not any(value.values()):
@@ -293,14 +300,15 @@ def _wrong_choice(value: str, choices: tuple[str, ...], path: Path, report: Repo
 def _unknown_field(name: str, value: Any, shape: Obj, path: Path, report: Report) -> None:
     hint = shape.hints.get(name)
     if hint is None:
-        hint = did_you_mean(name, [known for known in shape.fields if known not in value])
+        known = [field for field in shape.fields if field not in value]
+        hint = did_you_mean(name, known)
+        if path[:1] == ("spec",) and nearest(name, known) is None:
+            hint = f"Istio {ISTIO} has no such field here, {hint}"
     message = f'unknown field "{name}" in {_field_name(path)}: {hint}'
     report.error("schema/unknown-field", message, (*path, name), key=True)
 
 
 def _missing_field(name: str, value: Any, shape: Obj, path: Path, report: Report) -> None:
-    from pytest_egress.contract.suggest import nearest
-
     # a misspelt required field has been reported as unknown: once is enough
     unknown = [other for other in value if other not in shape.fields]
     if any(nearest(other, shape.fields) == name for other in unknown):

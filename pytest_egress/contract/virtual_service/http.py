@@ -18,11 +18,14 @@ from pytest_egress.contract.virtual_service.http_policy import (
 )
 from pytest_egress.contract.virtual_service.items import items
 from pytest_egress.contract.virtual_service.match import check_http_match, check_regex
+from pytest_egress.contract.virtual_service.shape import HTTP_ROUTE
 
 __all__ = ["check_http_route"]
 
 _ANSWERS = ("redirect", "directResponse")
 _BASE64 = re.compile("(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/](?:=|[A-Za-z0-9+/]))")
+# With a field beside these, which has been reported, a missing one is misspelt or out of place.
+_PLAIN_FIELDS = HTTP_ROUTE.fields.keys() - {"delegate"}
 _MEGABYTE = 1 << 20
 _HUNDRED_KILOBYTES = 100 << 10
 
@@ -89,7 +92,7 @@ def _check_conflicts(raw: dict[str, Any], path: Path, report: Report, *, delegat
             if raw.get(other, []) != []:
                 message = f"{answer} and {other} exclude each other in one route: keep one"
                 report.error("virtual-service/conflict", message, (*path, other), key=True)
-    elif not raw.get("route"):
+    elif not raw.get("route") and raw.keys() <= _PLAIN_FIELDS:
         message = (
             "the route leads nowhere: give route (a list of destinations), redirect or "
             "directResponse"

@@ -158,11 +158,11 @@ class _Parser:
         start = self._text[self._at :]
         if start[:4] in _MATCHERS:
             return f'"{start[:4]}": {_LOOKBEHIND} is not part of RE2'
+        if start.startswith(("(?<", "(?P<")):
+            return f'"{start[:12]}": a group is named (?P<name>...), with letters, digits and "_"'
         what = _UNSUPPORTED.get(start[:3])
         if what is not None:
             return f'"{start[:3]}": {what} is not part of RE2'
-        if start.startswith(("(?<", "(?P<")):
-            return f'"{start[:12]}": a group is named (?P<name>...), with letters, digits and "_"'
         return f'"{start[:4]}" opens nothing that RE2 knows: (?:...), (?i) and (?P<name>...) do'
 
     def _close(self) -> None:

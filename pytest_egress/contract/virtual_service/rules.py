@@ -20,10 +20,14 @@ from pytest_egress.contract.virtual_service.match import (
     is_jwt_claim,
 )
 from pytest_egress.contract.virtual_service.reach import check_reach
+from pytest_egress.contract.virtual_service.shape import TCP_ROUTE, TLS_ROUTE
 
 __all__ = ["check_virtual_service"]
 
 _MESH = "mesh"
+# With a field beside these, which has been reported, a missing one is misspelt.
+_FIELDS = frozenset({"hosts", "gateways", "http", "tls", "tcp", "exportTo"})
+_L4 = {"tls": TLS_ROUTE, "tcp": TCP_ROUTE}
 _SEMANTICS = "internal.istio.io/route-semantics"  # Istio's own mark on what it made of Gateway API
 
 
@@ -32,7 +36,7 @@ def check_virtual_service(
 ) -> None:
     """Report what istiod says of this VirtualService (see ``check_service_entry``)."""
     gateway_semantics = metadata.annotations.get(_SEMANTICS) == "gateway"
-    delegate = not raw.get("hosts")
+    delegate = not raw.get("hosts") and raw.keys() <= _FIELDS
     gateways = spec.get("gateways", [])
     if delegate:
         _check_delegate(raw, report)
@@ -41,7 +45,7 @@ def check_virtual_service(
     if in_mesh:
         _check_claims(spec, report)
     _check_hosts(spec, report, in_mesh=in_mesh)
-    if not any(raw.get(name) for name in ("http", "tls", "tcp")):
+    if not any(raw.get(name) for name in ("http", "tls", "tcp")) and raw.keys() <= _FIELDS:
         message = "a VirtualService needs routes: give http, tls or tcp"
         report.error("virtual-service/no-routes", message, ("spec",), key=True)
     for i, route in items(spec, "http"):
@@ -135,6 +139,6 @@ def _check_l4_route(
     if name == "tls" and raw.get("match") == []:
         message = "a tls route needs a match with sniHosts"
         report.error("virtual-service/tls-match", message, (*path, "match"))
-    if not raw.get("route"):
+    if not raw.get("route") and raw.keys() <= _L4[name].fields.keys():
         message = f"a {name} route needs a destination: route: [{{destination: {{host: ...}}}}]"
         report.error("virtual-service/no-destination", message, (*path, "route"))

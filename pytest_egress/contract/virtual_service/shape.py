@@ -8,32 +8,33 @@ from types import MappingProxyType
 from pytest_egress.contract.crds import DURATION, INT32, TEXTS, UINT32, resource
 from pytest_egress.contract.schema import Bool, Int, List, Map, Number, Obj, Shape, Text
 
-__all__ = ["VIRTUAL_SERVICE"]
+__all__ = ["HTTP_ROUTE", "TCP_ROUTE", "TLS_ROUTE", "VIRTUAL_SERVICE"]
 
 _NULLABLE_UINT32 = Int(nullable=True)
 _NULLABLE_BOOL = Bool(nullable=True)
 _LABELS = Map(Text())
-_PERCENT = Obj({"value": Number(-math.inf, math.inf)})
+_PERCENT = Obj({"value": Number(-math.inf, math.inf)}, example="{value: 50}")
 
 _MATCHES = ("exact", "prefix", "regex")
 _STRING_MATCH = Obj(
     dict.fromkeys(_MATCHES, Text()),
     alternatives=(_MATCHES,),
-    hints=MappingProxyType({"suffix": 'Istio knows exact, prefix and regex: regex ".*suffix"'}),
+    example="{exact: ...}",
+    hints=MappingProxyType(
+        {"suffix": 'Istio has exact, prefix and regex: write regex: ".*suffix"'}
+    ),
 )
 _STRING_MATCHES = Map(_STRING_MATCH)
 
 _DESTINATION = Obj(
-    {"host": Text(), "subset": Text(), "port": Obj({"number": UINT32})},
+    {"host": Text(), "subset": Text(), "port": Obj({"number": UINT32}, example="{number: 443}")},
     required=("host",),
     hints=MappingProxyType({"weight": "the weight stands beside destination, not in it"}),
 )
 _ROUTE_DESTINATION = Obj(
     {"destination": _DESTINATION, "weight": INT32},
     required=("destination",),
-    hints=MappingProxyType(
-        dict.fromkeys(("host", "subset", "port"), "it belongs into destination")
-    ),
+    hints=MappingProxyType(dict.fromkeys(("host", "subset", "port"), "it belongs in destination")),
 )
 
 _HEADER_OPERATIONS = Obj({"set": Map(Text()), "add": Map(Text()), "remove": TEXTS})
@@ -132,7 +133,7 @@ _CORS = Obj(
         "unmatchedPreflights": Text(choices=("UNSPECIFIED", "FORWARD", "IGNORE")),
     }
 )
-_HTTP_ROUTE = Obj(
+HTTP_ROUTE = Obj(
     {
         "name": Text(),
         "match": List(_HTTP_MATCH),
@@ -162,7 +163,7 @@ _HTTP_ROUTE = Obj(
     },
     hints=MappingProxyType({"destination": "a destination is an item of route"}),
 )
-_TLS_ROUTE = Obj(
+TLS_ROUTE = Obj(
     {
         "match": List(
             Obj(
@@ -174,7 +175,7 @@ _TLS_ROUTE = Obj(
     },
     required=("match",),
 )
-_TCP_ROUTE = Obj(
+TCP_ROUTE = Obj(
     {
         "match": List(Obj({"destinationSubnets": TEXTS, "sourceSubnet": Text(), **_SOURCE})),
         "route": List(_ROUTE_DESTINATION),
@@ -186,9 +187,9 @@ VIRTUAL_SERVICE = resource(
         {
             "hosts": TEXTS,
             "gateways": TEXTS,
-            "http": List(_HTTP_ROUTE),
-            "tls": List(_TLS_ROUTE),
-            "tcp": List(_TCP_ROUTE),
+            "http": List(HTTP_ROUTE),
+            "tls": List(TLS_ROUTE),
+            "tcp": List(TCP_ROUTE),
             "exportTo": TEXTS,
         },
         hints=MappingProxyType(
