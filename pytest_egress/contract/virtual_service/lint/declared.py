@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from heapq import nlargest
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,9 @@ __all__ = ["MESH", "Declared", "full_name", "gateway_key", "is_cluster_host"]
 
 MESH = "mesh"
 _CLUSTER = ".svc.cluster.local"
-_MOST_SIMILAR = 200  # a contract may declare thousands
+# A contract may declare thousands of hosts, and lack as many: comparing names is slow.
+_MOST_COMPARED = 30
+_MOST_MENDED = 100
 _NO_PORTS: Mapping[int, str] = MappingProxyType({})
 
 
@@ -56,7 +58,7 @@ class Declared:
     """
 
     __slots__ = (
-        "_below", "_by_label", "_lowered", "_partial", "_subsets", "gateways", "hosts", "listeners",
+        "_below", "_lowered", "_nearest", "_partial", "_subsets", "gateways", "hosts", "listeners",
         "refused", "virtual_services",
     )  # fmt: skip
 
@@ -66,6 +68,7 @@ class Declared:
         self.gateways: set[str] = set()
         self.listeners: set[int] = set()
         self.virtual_services: dict[str, VirtualService] = {}
+        self._nearest: dict[str, str | None] = {}
         self._subsets: dict[str, list[str]] = defaultdict(list)
         for resource in resources:
             key = f"{resource.metadata.namespace}/{resource.metadata.name}"
@@ -114,7 +117,9 @@ class Declared:
 
     def mend(self, host: str) -> str:
         """What to do about a host that nobody declares: it may be a misspelling."""
-        near = nearest(host, self._similar(host), cutoff=0.8)
+        if host not in self._nearest and len(self._nearest) < _MOST_MENDED:
+            self._nearest[host] = nearest(host, self._similar(host), cutoff=0.8)
+        near = self._nearest.get(host)
         if near is None:
             return "Add a ServiceEntry for it"
         return f'Did you mean "{near}"? If not, add a ServiceEntry for it'
@@ -133,7 +138,6 @@ class Declared:
     def _index(self) -> None:
         self._lowered: dict[str, list[str]] = defaultdict(list)
         self._below: dict[str, list[str]] = defaultdict(list)
-        self._by_label: dict[str, list[str]] = defaultdict(list)
         self._partial: list[str] = []
         for host, ports in self.hosts.items():
             for number in [number for number, protocol in ports.items() if protocol == "udp"]:
@@ -142,8 +146,6 @@ class Declared:
             self._lowered[lowered].append(host)
             for wildcard in _wildcards(lowered):
                 self._below[wildcard].append(host)
-            for label in _labels(lowered):
-                self._by_label[label].append(host)
             if lowered.startswith("*") and not lowered.startswith("*."):
                 self._partial.append(host)
 
@@ -161,14 +163,16 @@ class Declared:
         bare = host.removeprefix("*")
         yield from (name for name in self._partial if bare.endswith(name[1:].lower()))
 
-    def _similar(self, host: str) -> Iterable[str]:
-        """All hosts; of very many those with the same first label or the same last two."""
-        if len(self.hosts) <= _MOST_SIMILAR:
-            return self.hosts
-        alike = dict.fromkeys(
-            name for label in _labels(host.lower()) for name in self._by_label.get(label, ())
-        )
-        return islice(alike, _MOST_SIMILAR)
+    def _similar(self, host: str) -> list[str]:
+        """The hosts that begin and end most alike."""
+        name = host.lower()
+        backwards = name[::-1]
+
+        def alike(other: str) -> int:
+            lowered = other.lower()
+            return _common(name, lowered) + _common(backwards, lowered[::-1])
+
+        return nlargest(_MOST_COMPARED, self.hosts, key=alike)
 
 
 def _wildcards(host: str) -> Iterator[str]:
@@ -179,6 +183,11 @@ def _wildcards(host: str) -> Iterator[str]:
         _, dot, rest = rest.partition(".")
 
 
-def _labels(host: str) -> tuple[str, str]:
-    labels = host.rstrip(".").split(".")
-    return labels[0], ".".join(labels[-2:])
+def _common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    count = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
