@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_egress.contract.kubernetes.inferred import binds, full_name
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.report import Path
 from pytest_egress.contract.suggest import nearest
 from pytest_egress.contract.syntax import HTTP_PROTOCOLS, TLS_PROTOCOLS, is_ip
-from pytest_egress.contract.virtual_service.lint.declared import (
-    MESH,
-    Declared,
-    full_name,
-    gateway_key,
-    is_cluster_host,
-)
+from pytest_egress.contract.virtual_service.lint.declared import MESH, Declared, is_cluster_host
 from pytest_egress.contract.virtual_service.lint.walk import (
     Match,
     callers,
@@ -56,10 +51,10 @@ def lint_binding(service: VirtualService, declared: Declared) -> Iterator[Proble
 
 def _gateways(service: VirtualService, declared: Declared) -> Iterator[Problem]:
     namespace = service.metadata.namespace
-    bound = {gateway_key(gateway, namespace) for gateway in service.gateways or (MESH,)}
+    bound = {binds(gateway, namespace) for gateway in service.gateways or (MESH,)}
     external = any(declared.knows(host) for host in service.hosts)
     for i, gateway in enumerate(service.gateways):
-        key = gateway_key(gateway, namespace)
+        key = binds(gateway, namespace)
         if key == MESH or key in declared.gateways or "Gateway" in declared.refused:
             continue
         near = nearest(key, declared.gateways, cutoff=0.75)
@@ -74,7 +69,7 @@ def _gateways(service: VirtualService, declared: Declared) -> Iterator[Problem]:
         matches: Sequence[Match] = route.match
         for j, match in enumerate(matches):
             for k, gateway in enumerate(match.gateways):
-                if gateway_key(gateway, namespace) not in bound:
+                if binds(gateway, namespace) not in bound:
                     message = (
                         f'the VirtualService is not bound to "{gateway}", so this never matches '
                         "there: add it to spec.gateways"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from heapq import nlargest
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pytest_egress.contract.kubernetes.inferred import full_name
 from pytest_egress.contract.resources import Resource, ServiceEntry, Sidecar
 from pytest_egress.contract.suggest import nearest
-from pytest_egress.contract.syntax import is_ip
 from pytest_egress.contract.virtual_service.resource import VirtualService
 
 if TYPE_CHECKING:
     from pytest_egress.contract.destination_rule.resource import DestinationRule
+    from pytest_egress.contract.kubernetes.resource import KubernetesService
 
-__all__ = ["MESH", "Declared", "full_name", "gateway_key", "is_cluster_host"]
+__all__ = ["MESH", "Declared", "is_cluster_host"]
 
 MESH = "mesh"
 _CLUSTER = ".svc.cluster.local"
@@ -26,24 +27,9 @@ _MOST_MENDED = 100
 _NO_PORTS: Mapping[int, str] = MappingProxyType({})
 
 
-def full_name(host: str, namespace: str) -> str:
-    """A host as istiod reads it: one without dots is a Service of the resource's namespace."""
-    if "." in host or host == "*" or is_ip(host):
-        return host
-    return f"{host}.{namespace}{_CLUSTER}"
-
-
 def is_cluster_host(host: str) -> bool:
     """Whether a full name is that of a Kubernetes Service."""
     return host.lower().rstrip(".").endswith(_CLUSTER)
-
-
-def gateway_key(gateway: str, namespace: str) -> str:
-    """``namespace/name`` of a Gateway that a VirtualService of ``namespace`` names; or ``mesh``."""
-    if gateway == MESH or "/" in gateway:
-        return gateway
-    name, _, rest = gateway.partition(".")
-    return f"{rest.partition('.')[0] or namespace}/{name}"
 
 
 class Declared:
@@ -51,6 +37,7 @@ class Declared:
 
     Attributes:
         hosts: ports (number and protocol in lower case) by host as written; UDP left out.
+        services: ports of the Kubernetes Services, by their full names.
         gateways: ``namespace/name`` of each Gateway.
         listeners: ports that a sidecar listens on for hosts of other ports too.
         virtual_services: by ``namespace/name``.
@@ -59,12 +46,13 @@ class Declared:
 
     __slots__ = (
         "_below", "_lowered", "_nearest", "_partial", "_subsets", "gateways", "hosts", "listeners",
-        "refused", "virtual_services",
+        "refused", "services", "virtual_services",
     )  # fmt: skip
 
     def __init__(self, resources: Iterable[Resource], refused: frozenset[str]) -> None:
         self.refused = refused
         self.hosts: dict[str, dict[int, str]] = {}
+        self.services: dict[str, set[int]] = {}
         self.gateways: set[str] = set()
         self.listeners: set[int] = set()
         self.virtual_services: dict[str, VirtualService] = {}
@@ -84,13 +72,16 @@ class Declared:
                 self.virtual_services[key] = resource
             elif type(resource).__name__ == "DestinationRule":
                 self._add_subsets(resource)  # type: ignore[arg-type]
+            elif type(resource).__name__ == "KubernetesService":
+                self._add_service(resource)  # type: ignore[arg-type]
             elif type(resource).__name__ == "Gateway":
                 self.gateways.add(key)
         self._index()
 
-    def ports(self, host: str) -> Mapping[int, str] | None:
+    def ports(self, host: str) -> Collection[int] | None:
         """The ports of a destination; None when its host is not declared in these letters."""
-        return self.hosts.get(host)
+        ports = self.hosts.get(host)
+        return self.services.get(host) if ports is None else ports.keys()
 
     def applied(self, host: str) -> Mapping[int, str]:
         """The ports of all declared hosts that a VirtualService for ``host`` is applied to."""
@@ -130,6 +121,9 @@ class Declared:
         for wildcard in _wildcards(host):
             found.extend(self._subsets.get(wildcard, ()))
         return found
+
+    def _add_service(self, service: KubernetesService) -> None:
+        self.services[service.host] = {port.number for port in service.ports}
 
     def _add_subsets(self, rule: DestinationRule) -> None:
         host = full_name(rule.host, rule.metadata.namespace)

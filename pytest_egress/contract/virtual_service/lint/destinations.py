@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 
+from pytest_egress.contract.kubernetes.inferred import full_name
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.report import Path
 from pytest_egress.contract.suggest import did_you_mean
 from pytest_egress.contract.syntax import HTTP_PROTOCOLS
-from pytest_egress.contract.virtual_service.lint.declared import (
-    Declared,
-    full_name,
-    is_cluster_host,
-)
+from pytest_egress.contract.virtual_service.lint.declared import Declared, is_cluster_host
 from pytest_egress.contract.virtual_service.lint.walk import (
     Route,
     destinations,
@@ -94,7 +91,7 @@ def _unsaid_port(
     service: VirtualService,
     route: Route,
     destination: Destination,
-    ports: Mapping[int, str],
+    ports: Collection[int],
     path: Path,
     declared: Declared,
 ) -> Iterator[Problem]:

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pytest_egress.contract.kubernetes.inferred import full_name
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.syntax import TLS_PROTOCOLS
 from pytest_egress.contract.virtual_service.hosts import is_subset
-from pytest_egress.contract.virtual_service.lint.declared import MESH, Declared, full_name
+from pytest_egress.contract.virtual_service.lint.declared import MESH, Declared
 from pytest_egress.contract.virtual_service.lint.walk import (
     Caller,
     callers,

@@ -106,6 +106,14 @@ def test_services_of_the_cluster() -> None:
     assert '"proxy.shop.svc.cluster.local" is a Service of the cluster' in message
     assert found(A, to("host: istio-egressgateway.istio-system.svc.cluster.local")) == []
     assert found(A, gateway("egress"), to("host: proxy.infra.svc.cluster.local")) == []
+    kubernetes = (
+        "--- {apiVersion: v1, kind: Service, metadata: {name: proxy, namespace: shop}, "
+        "spec: {ports: [{port: 80, name: http}]}}\n"
+    )
+    assert found(A, kubernetes, to("host: proxy")) == []
+    [(rule, message)] = found(A, kubernetes, to("host: proxy, port: {number: 81}"))
+    assert rule == "lint/destination-port"
+    assert "no port 81 (80)" in message
     inside = "hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v1}}]}]"
     assert found(A, service(inside)) == []
 
