@@ -13,6 +13,7 @@ from pytest_egress.envoy.protocols import TLS, Protocol
 from pytest_egress.envoy.services import Service, ServicePort
 
 if TYPE_CHECKING:
+    from pytest_egress.envoy.destination_rules import MergedRule
     from pytest_egress.envoy.virtual_service.rule import Rule
 
 __all__ = [
@@ -94,18 +95,24 @@ class Chain:
         return match
 
 
-def tcp_chain(service: Service, port: ServicePort, bind: str, cidrs: tuple[str, ...]) -> Chain:
+def tcp_chain(
+    service: Service,
+    port: ServicePort,
+    bind: str,
+    cidrs: tuple[str, ...],
+    rule: MergedRule | None = None,
+) -> Chain:
     """The chain to a service on a TCP, TLS or sniffed listener port.
 
     ``port`` is the listener's: the service's own or the one of a Sidecar's egress listener. The
     server name is matched only where nothing else tells services apart: on the wildcard
     address, on a CIDR and for a DYNAMIC_DNS wildcard. With an address of its own the service
-    takes any name, or none.
+    takes any name, or none. ``rule`` is the service's DestinationRule.
     """
     # A service with one port is meant whatever port the Sidecar listens on.
     number = service.ports[0].number if len(service.ports) == 1 else port.number
     name = cluster_name(service.host, number)
-    filters = network_filters(port.protocol, tcp_proxy(name))
+    filters = network_filters(port.protocol, tcp_proxy(name, rule))
     if service.dynamic_wildcard:
         filters = (sni_forward_proxy(service.host, port.number), *filters)
     if port.protocol not in TLS:
@@ -116,25 +123,31 @@ def tcp_chain(service: Service, port: ServicePort, bind: str, cidrs: tuple[str, 
     return Chain(cidrs=cidrs, filters=filters)
 
 
-def tcp_proxy(cluster: str) -> dict[str, Any]:
-    """The terminal filter that forwards bytes to ``cluster``."""
-    return {
-        "name": "envoy.filters.network.tcp_proxy",
-        "typed_config": {"@type": _TCP_PROXY, "stat_prefix": cluster, "cluster": cluster},
-    }
+def tcp_proxy(cluster: str, rule: MergedRule | None = None, subset: str = "") -> dict[str, Any]:
+    """The terminal filter that forwards bytes to ``cluster``, as its DestinationRule says."""
+    return _tcp_proxy(cluster, {"cluster": cluster}, rule, subset)
 
 
-def split_tcp_proxy(stat_prefix: str, weights: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    """The terminal filter that forwards each connection to one of several clusters."""
+def split_tcp_proxy(
+    stat_prefix: str, weights: Sequence[tuple[str, int]], rule: MergedRule | None = None
+) -> dict[str, Any]:
+    """The terminal filter that forwards each connection to one of several clusters.
+
+    ``rule`` is the DestinationRule of the first one.
+    """
     clusters = [{"name": name, "weight": weight} for name, weight in weights]
-    return {
-        "name": "envoy.filters.network.tcp_proxy",
-        "typed_config": {
-            "@type": _TCP_PROXY,
-            "stat_prefix": stat_prefix,
-            "weighted_clusters": {"clusters": clusters},
-        },
-    }
+    return _tcp_proxy(stat_prefix, {"weighted_clusters": {"clusters": clusters}}, rule, "")
+
+
+def _tcp_proxy(
+    stat_prefix: str, target: dict[str, Any], rule: MergedRule | None, subset: str
+) -> dict[str, Any]:
+    config = {"@type": _TCP_PROXY, "stat_prefix": stat_prefix, **target}
+    if rule is not None:
+        from pytest_egress.envoy.traffic_policy.tcp_proxy import tcp_proxy_settings
+
+        config |= tcp_proxy_settings(rule, subset)
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": config}
 
 
 def network_filters(protocol: Protocol, proxy: dict[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -90,7 +90,7 @@ class _Routing:
     ) -> list[Chain]:
         """The TCP or TLS chains of one service port."""
         if not self.egress.virtual_services:
-            return [tcp_chain(service, port, bind, cidrs)]
+            return [tcp_chain(service, port, bind, cidrs, self.scope.rules.get(service.host))]
         from pytest_egress.envoy.virtual_service.chains import routed_chains
 
         return routed_chains(

@@ -171,8 +171,9 @@ def _default_route(service: RoutedService, port: ServicePort, scope: Scope) -> J
         from pytest_egress.envoy.traffic_policy.hashing import route_hash_policy
 
         key = service_hash(rule, port.number)
-        if key is not None:
-            action["hash_policy"] = [route_hash_policy(key)]
+        policy = route_hash_policy(key) if key is not None else {}
+        if policy:
+            action["hash_policy"] = [policy]
     return {
         "name": "default",
         "match": {"prefix": "/"},

@@ -164,7 +164,7 @@ def _consistent_hash(values: _Values) -> ConsistentHash:
     return ConsistentHash(
         http_header_name=values.get("httpHeaderName", ""),
         http_cookie=_part(values, "httpCookie", _cookie),
-        use_source_ip=values.get("useSourceIp", False),
+        use_source_ip=values.get("useSourceIp"),
         http_query_parameter_name=values.get("httpQueryParameterName", ""),
         ring_size=None if ring is None else ring.get("minimumRingSize", 0),
         table_size=None if table is None else table.get("tableSize", 0),

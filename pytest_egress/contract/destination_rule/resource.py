@@ -55,13 +55,14 @@ class HttpCookie:
 class ConsistentHash:
     """``LoadBalancerSettings.ConsistentHashLB``: one hash key, at most one algorithm.
 
+    ``use_source_ip`` is None where absent.
     ``ring_size`` and ``table_size`` are None where ringHash or maglev is absent and 0 where its
     size is; ``minimum_ring_size`` is the deprecated field beside them.
     """
 
     http_header_name: str = ""
     http_cookie: HttpCookie | None = None
-    use_source_ip: bool = False
+    use_source_ip: bool | None = None
     http_query_parameter_name: str = ""
     ring_size: int | None = None
     table_size: int | None = None

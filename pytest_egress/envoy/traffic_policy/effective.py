@@ -130,7 +130,7 @@ def uses_source_ip(rule: MergedRule, subset: str = "") -> bool:
     policy = _of_subset(rule, subset)
     if policy is not None and policy.load_balancer is not None:
         own = _hash_of(policy)
-    return own is not None and own.use_source_ip
+    return own is not None and bool(own.use_source_ip)
 
 
 def _of_subset(rule: MergedRule, name: str) -> TrafficPolicy | None:

@@ -13,13 +13,18 @@ __all__ = ["route_hash_policy"]
 
 
 def route_hash_policy(key: ConsistentHash) -> dict[str, Any]:
-    """A ``RouteAction.HashPolicy``: one header, cookie, query parameter or the source address."""
+    """A ``RouteAction.HashPolicy``: one header, cookie, query parameter or the source address.
+
+    Empty where the rule names none of them.
+    """
     if key.http_header_name:
         return {"header": {"header_name": key.http_header_name}}
     if key.http_cookie is not None:
         return {"cookie": _cookie(key.http_cookie)}
     if key.http_query_parameter_name:
         return {"query_parameter": {"name": key.http_query_parameter_name}}
+    if key.use_source_ip is None:
+        return {}
     return {"connection_properties": {"source_ip": True} if key.use_source_ip else {}}
 
 

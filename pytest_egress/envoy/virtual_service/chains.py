@@ -64,12 +64,14 @@ def route_filters(
         return destination_cluster(destination, ports, port.number)
 
     clusters = [(cluster(it.destination), it.weight) for it in route]
+    first = route[0].destination
+    shaping = scope.rules.get(first.host)
     if len(clusters) == 1:
-        proxy = tcp_proxy(clusters[0][0])
+        proxy = tcp_proxy(clusters[0][0], shaping, first.subset)
     else:
         metadata = merged.declared.metadata
         prefix = f"{metadata.name}.{metadata.namespace}"
-        proxy = split_tcp_proxy(prefix, [it for it in clusters if it[1]])
+        proxy = split_tcp_proxy(prefix, [it for it in clusters if it[1]], shaping)
     return network_filters(port.protocol, proxy)
 
 
@@ -98,7 +100,7 @@ def routed_chains(
     else:
         chains, takes_all = _tcp(matching, place)
     if not takes_all:
-        chains.append(tcp_chain(service, port, bind, cidrs))
+        chains.append(tcp_chain(service, port, bind, cidrs, scope.rules.get(service.host)))
     return chains
 
 

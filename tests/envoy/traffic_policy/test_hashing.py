@@ -15,6 +15,9 @@ from pytest_egress.envoy.traffic_policy.hashing import route_hash_policy
     [
         (ConsistentHash(http_header_name="x-user"), {"header": {"header_name": "x-user"}}),
         (ConsistentHash(http_query_parameter_name="q"), {"query_parameter": {"name": "q"}}),
+        (ConsistentHash(), {}),
+        (ConsistentHash(ring_size=512), {}),
+        (ConsistentHash(use_source_ip=False), {"connection_properties": {}}),
         (ConsistentHash(use_source_ip=True), {"connection_properties": {"source_ip": True}}),
         (ConsistentHash(http_cookie=HttpCookie("c")), {"cookie": {"name": "c"}}),
         (
