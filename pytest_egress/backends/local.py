@@ -150,6 +150,7 @@ class LocalBackend:
             clients_of(contract, self.pod_root),
             generation,
             live=self.live,
+            pod_root=self.pod_root,
         )
         mesh.prepare()
         try:

@@ -54,6 +54,7 @@ class LocalMesh:
         generation: int,
         *,
         live: bool,
+        pod_root: str = "/",
     ) -> None:
         self.contract = contract
         self.workload = workload
@@ -66,7 +67,9 @@ class LocalMesh:
         self.leases = 0  # counted by the backend
         self._outside = outside
         self._live = live
-        self.sidecar = EmbeddedProxy(program, process, outside, (_CAPTURE,), live=live)
+        self.sidecar = EmbeddedProxy(
+            program, process, outside, (_CAPTURE,), live=live, pod_root=pod_root
+        )
         self._sources = itertools.count()
         self._dialled = threading.local()
         self._resolver: Resolver = SystemResolver() if live else DnsResolver(outside.pod_dns)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_egress.backends.process import EnvoyProcess
+from pytest_egress.backends.trust_store import os_bundle
 from pytest_egress.backends.witness import Witness
 from pytest_egress.envoy import Program
 from pytest_egress.envoy.embed import Sockets, embed
 from pytest_egress.envoy.instruments import CONTROL_ADDRESS, CONTROL_CLUSTER
+from pytest_egress.envoy.secrets import Secrets
 from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Options, Prober, SystemResolver, Target
@@ -49,6 +51,7 @@ class EmbeddedProxy:
         outside: what its upstream connections are led to.
         listeners: names of the listeners that are dialled; the first one passes the control.
         live: the real outside is asked in place of the simulated one.
+        pod_root: the directory that stands for the root of the proxy's pod.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class EmbeddedProxy:
         listeners: Iterable[str],
         *,
         live: bool,
+        pod_root: str = "/",
     ) -> None:
         self.program = program
         self.directory = directory = process.directory
@@ -70,6 +74,7 @@ class EmbeddedProxy:
         self.process = process
         self._outside = outside
         self._live = live
+        self._pod_root = pod_root
         self._controls = itertools.count(1)
         self.witness = Witness(directory / "witness.sock")
 
@@ -92,7 +97,11 @@ class EmbeddedProxy:
             control=self._outside.locate(CONTROL_ADDRESS[0], _CONTROL_PORT),
             gateways=gateways or {},
         )
-        return embed(self.program, sockets, None if self._live else self._outside)
+        if self._live:
+            secrets = Secrets(lambda: os_bundle(self._pod_root), self._pod_root, simulated=False)
+            return embed(self.program, sockets, None, secrets)
+        secrets = Secrets(lambda: str(self._outside.ca_file), self._pod_root)
+        return embed(self.program, sockets, self._outside, secrets)
 
     def wait(self, timeout: float) -> None:
         """Return once the positive control has passed through.

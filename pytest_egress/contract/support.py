@@ -26,9 +26,18 @@ def unsupported(contract: Contract) -> list[Problem]:
         *(p for entry in contract.service_entries for p in _service_entry(entry, contract)),
         *(p for workload in contract.workload_entries for p in _workload(workload)),
         *(p for sidecar in contract.sidecars for p in _sidecar(sidecar)),
-        *(_not_yet(rule) for rule in contract.destination_rules),
+        *_destination_rules(contract),
         *(_not_yet(gateway) for gateway in contract.gateways),
     ]
+
+
+def _destination_rules(contract: Contract) -> Iterator[Problem]:
+    if contract.destination_rules:
+        from pytest_egress.contract.destination_rule.limits import needs_a_cluster
+
+        for rule in contract.destination_rules:
+            for path, reason in needs_a_cluster(rule, contract):
+                yield _problem(rule, path, reason)
 
 
 def _service_entry(entry: ServiceEntry, contract: Contract) -> Iterator[Problem]:

@@ -55,6 +55,7 @@ class ClusterDraft:
         options: its HTTP protocol options.
         localities: the endpoints of a DNS cluster, which become its load assignment.
         dynamic: a dynamic forward proxy, which has no endpoints.
+        patient: its connect timeout is a DestinationRule's.
     """
 
     service: Service
@@ -65,6 +66,7 @@ class ClusterDraft:
     options: dict[str, Any] = field(default_factory=dict)
     localities: list[Locality] | None = None
     dynamic: bool = False
+    patient: bool = False
 
     @property
     def name(self) -> str:

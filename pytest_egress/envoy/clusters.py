@@ -41,8 +41,8 @@ _PASSTHROUGH_OPTIONS: dict[str, Any] = {
 
 def service_clusters(
     service: Service, rule: MergedRule | None, context: ClusterContext
-) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-    """The clusters of one service, each with its EDS answer where it is of type EDS.
+) -> Iterator[tuple[ClusterDraft, dict[str, Any] | None]]:
+    """The finished clusters of one service, each with its EDS answer where it is of type EDS.
 
     A port has one cluster of its own and one for each subset of the service's DestinationRule. A
     DNS cluster without endpoints is left out, as is a DYNAMIC_DNS port of a protocol that Envoy's
@@ -134,13 +134,13 @@ def _subset_cluster(
 
 def _finished(
     draft: ClusterDraft, context: ClusterContext
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+) -> tuple[ClusterDraft, dict[str, Any] | None]:
     """The cluster and, for type EDS, its endpoints."""
     cluster = draft.finish()
     if cluster.get("type") != "EDS":
-        return cluster, None
+        return draft, None
     cluster["eds_cluster_config"] = {"eds_config": _ADS, "service_name": draft.name}
-    return cluster, eds_assignment(draft, context)
+    return draft, eds_assignment(draft, context)
 
 
 def _discovery_type(service: Service, context: ClusterContext) -> str:

@@ -7,6 +7,7 @@ changes is only what ties it to a pod and a control plane:
   header, in place of an iptables redirect; no listener binds a port;
 - routes and endpoints are inlined, since there is no xDS server;
 - each listener and each HTTP connection manager reports to the witness (access log);
+- TLS that the proxy originates is made from files, since there is no agent;
 - when the outside is simulated, every upstream address is replaced by the place on loopback that
   stands for it, and every upstream socket is bound to 127.0.0.1, from where the kernel lets
   nothing leave the machine.
@@ -17,8 +18,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from pytest_egress.envoy.embed_cluster import (
+    Places,
+    embed_cluster,
+    resolver,
+    socket_address,
+    with_resolver,
+)
 from pytest_egress.envoy.hops import move_endpoints, with_proxy_header
 from pytest_egress.envoy.instruments import (
     CONTROL_CLUSTER,
@@ -35,6 +43,7 @@ from pytest_egress.envoy.instruments import (
 )
 from pytest_egress.envoy.marks import Marks, named_clusters, route_clusters
 from pytest_egress.envoy.program import Program
+from pytest_egress.envoy.secrets import Secrets
 
 __all__ = ["Places", "Sockets", "embed"]
 
@@ -45,34 +54,11 @@ _HCM = _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnec
 _TCP_PROXY = _TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _SNI_DFP = _TYPE + "extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig"
 _HTTP_DFP = _TYPE + "extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig"
-_DEFAULT_CONNECT_TIMEOUT = "10s"  # meshConfig.connectTimeout
-_LOOPBACK_CONNECT_TIMEOUT = "1s"
 # What pilot-agent's bootstrap sets (pkg/bootstrap/config.go, extractRuntimeFlags).
 _RUNTIME = {
     "re2.max_program_size.error_level": 32768,
     "envoy.reloadable_features.http_reject_path_with_fragment": False,
 }
-
-
-class Places(Protocol):
-    """What the embedding asks of the simulated outside; see `pytest_egress.upstream.Outside`."""
-
-    @property
-    def proxy_dns(self) -> tuple[str, int]:
-        """The name server that answers with places on loopback."""
-        ...
-
-    def port_for(self, port: int) -> int:
-        """The loopback port that stands for ``port`` on every place."""
-        ...
-
-    def locate(self, address: str, port: int, *, dedicated: bool = False) -> tuple[str, int]:
-        """The place that stands for a simulated address and port."""
-        ...
-
-    def original_port(self, override: int = 0) -> int:
-        """The loopback port of places for original destinations."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +78,23 @@ class Sockets:
     gateways: Mapping[tuple[str, int], Path] = field(default_factory=dict)
 
 
-def embed(program: Program, sockets: Sockets, places: Places | None) -> Json:
+def embed(program: Program, sockets: Sockets, places: Places | None, secrets: Secrets) -> Json:
     """Return the bootstrap (as JSON) that runs ``program``.
 
     Args:
         program: what istiod would push.
         sockets: where this proxy listens and reports.
         places: the simulated outside; None asks the real one (``--egress-live``).
+        secrets: the files that TLS is made from.
     """
     assignments = {item["cluster_name"]: item for item in program.endpoints}
     moved: set[str] = set()
     if sockets.gateways:
         assignments, moved = move_endpoints(assignments, sockets.gateways)
-    clusters = [_cluster(item, assignments, places) for item in program.clusters]
+    clusters = [
+        embed_cluster(item, assignments, places, secrets, patient=item["name"] in program.patient)
+        for item in program.clusters
+    ]
     rewriter = _Rewriter(program, places)
     bootstrap: Json = {
         "node": {"id": "pytest-egress", "cluster": "pytest-egress"},
@@ -119,21 +109,17 @@ def embed(program: Program, sockets: Sockets, places: Places | None) -> Json:
             ],
             "clusters": [
                 *(with_proxy_header(it) if it["name"] in moved else it for it in clusters),
-                _plain_cluster(CONTROL_CLUSTER, _socket_address(*sockets.control)),
+                _plain_cluster(CONTROL_CLUSTER, socket_address(*sockets.control)),
                 _plain_cluster(WITNESS_CLUSTER, {"pipe": {"path": str(sockets.witness)}}),
             ],
         },
     }
     if places is not None:
-        bootstrap["typed_dns_resolver_config"] = _resolver(places)
+        bootstrap["typed_dns_resolver_config"] = resolver(places)
         bootstrap["cluster_manager"] = {
             "upstream_bind_config": {"source_address": {"address": "127.0.0.1", "port_value": 0}}
         }
     return bootstrap
-
-
-def _socket_address(address: str, port: int) -> Json:
-    return {"socket_address": {"address": address, "port_value": port}}
 
 
 def _plain_cluster(name: str, address: Json) -> Json:
@@ -146,96 +132,6 @@ def _plain_cluster(name: str, address: Json) -> Json:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
     }
-
-
-def _resolver(places: Places) -> Json:
-    address, port = places.proxy_dns
-    return {
-        "name": "envoy.network.dns_resolver.cares",
-        "typed_config": {
-            "@type": _TYPE + "extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
-            "resolvers": [_socket_address(address, port)],
-            # A name server on loopback answers at once or, when it is told to, never.
-            "query_timeout_seconds": 1,
-            "query_tries": 2,
-            "dns_resolver_options": {"no_default_search_domain": True},
-            "udp_max_queries": 100,
-        },
-    }
-
-
-def _cluster(cluster: Json, assignments: Mapping[str, Json], places: Places | None) -> Json:
-    """Inline the endpoints of a cluster and point it at the simulated outside."""
-    result = dict(cluster)
-    kind = result.get("type")
-    if kind == "EDS":
-        result.pop("eds_cluster_config", None)
-        result["type"] = "STATIC"
-        result["load_assignment"] = assignments.get(
-            result["name"], {"cluster_name": result["name"]}
-        )
-    # Mutual TLS between sidecars needs the mesh's own CA. Its endpoints are spoken to in plain
-    # text, which changes neither the route nor the verdict.
-    result.pop("transport_socket_matches", None)
-    result.pop("transport_socket", None)
-    if places is None:
-        return result
-    # On loopback a connection is there at once or never, and a TCP proxy makes its record only when
-    # the connect has ended: istiod's default of 10 s would outlast any probe.
-    if result.get("connect_timeout") == _DEFAULT_CONNECT_TIMEOUT:
-        result["connect_timeout"] = _LOOPBACK_CONNECT_TIMEOUT
-    # One resolver for the whole process: thousands of clusters would each open their own.
-    result.pop("typed_dns_resolver_config", None)
-    if "load_assignment" in result:
-        result["load_assignment"] = _assignment(result["load_assignment"], places)
-    override = result.get("original_dst_lb_config", {}).get("upstream_port_override")
-    if override:
-        result["original_dst_lb_config"] = {
-            "upstream_port_override": places.original_port(override)
-        }
-    if "cluster_type" in result:
-        result["cluster_type"] = _with_resolver(result["cluster_type"], places)
-    return result
-
-
-def _assignment(assignment: Json, places: Places) -> Json:
-    """A load assignment whose addresses are places; names stay names."""
-
-    def endpoint(item: Json) -> Json:
-        address = item["endpoint"]["address"].get("socket_address")
-        if address is None:
-            return item
-        name, port = address["address"], address["port_value"]
-        place = (
-            places.locate(name, port, dedicated=True)
-            if _is_address(name)
-            else (name, places.port_for(port))
-        )
-        return {**item, "endpoint": {**item["endpoint"], "address": _socket_address(*place)}}
-
-    return {
-        **assignment,
-        "endpoints": [
-            {**group, "lb_endpoints": [endpoint(item) for item in group.get("lb_endpoints", ())]}
-            for group in assignment.get("endpoints", ())
-        ],
-    }
-
-
-def _is_address(text: str) -> bool:
-    return ":" in text or text.replace(".", "").isdigit()
-
-
-def _with_resolver(value: Any, places: Places) -> Any:
-    """Give each DNS cache of a dynamic forward proxy the resolver of the simulated outside."""
-    if isinstance(value, dict):
-        result = {key: _with_resolver(item, places) for key, item in value.items()}
-        if "dns_cache_config" in result:
-            result["dns_cache_config"]["typed_dns_resolver_config"] = _resolver(places)
-        return result
-    if isinstance(value, list):
-        return [_with_resolver(item, places) for item in value]
-    return value
 
 
 class _Rewriter:
@@ -298,7 +194,7 @@ class _Rewriter:
             elif kind == _TCP_PROXY:
                 config = {**config, **opened_log(listener)}
             elif kind == _SNI_DFP and self._places is not None:
-                config = _with_resolver(config, self._places)
+                config = with_resolver(config, self._places)
                 config["port_value"] = self._places.port_for(config["port_value"])
             filters.append({**item, "typed_config": config})
         if self._places is not None and any(
@@ -322,7 +218,7 @@ class _Rewriter:
         result["http_filters"] = [*missing, *config["http_filters"]]
         if self._places is None:
             return result
-        result["http_filters"] = _with_resolver(result["http_filters"], self._places)
+        result["http_filters"] = with_resolver(result["http_filters"], self._places)
         if not self._dynamic.isdisjoint(route_clusters(result["route_config"])):
             # In front of every other filter: istiod adds the forward proxy's own filter for the
             # first service of a port only, and without it the cluster itself resolves and dials.

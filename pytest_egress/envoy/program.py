@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import ServiceEntry, Workload
-from pytest_egress.envoy.cluster_draft import ClusterContext
+from pytest_egress.envoy.cluster_draft import ClusterContext, ClusterDraft
 from pytest_egress.envoy.clusters import (
     allow_any_dynamic_dns_cluster,
     fixed_clusters,
@@ -23,6 +23,7 @@ from pytest_egress.envoy.scope import Scope, build_scope
 from pytest_egress.envoy.services import convert_services
 
 if TYPE_CHECKING:
+    from pytest_egress.envoy.destination_rules import MergedRule
     from pytest_egress.envoy.virtual_service.rule import Rule
 
 __all__ = ["Program", "cluster_origins", "compile_contract"]
@@ -40,6 +41,8 @@ class Program:
         clusters: CDS; those of STATIC entries are of type EDS.
         endpoints: EDS, one ``ClusterLoadAssignment`` per cluster of type EDS.
         origins: cluster name to the entries that declare it, the deciding one first.
+        shaped: cluster name to the DestinationRules that shape it.
+        patient: names of clusters whose connect timeout a DestinationRule gives.
         listener_origins: listener name to the entries that put a chain or a route on it.
         route_rules: the rule of a VirtualService that made a route, by the names of its route
             configuration and virtual host and its place there.
@@ -51,6 +54,8 @@ class Program:
     clusters: tuple[dict[str, Any], ...]
     endpoints: tuple[dict[str, Any], ...]
     origins: Mapping[str, tuple[ServiceEntry, ...]]
+    shaped: Mapping[str, MergedRule]
+    patient: frozenset[str]
     listener_origins: Mapping[str, tuple[ServiceEntry, ...]]
     route_rules: Mapping[tuple[str, str, int], Rule]
     chain_rules: Mapping[tuple[str, int], Rule]
@@ -74,14 +79,15 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
     entries = listener_entries(scope, registry, workload, contract.mesh)
     configurations = build_routes(_route_names(entries), scope, workload)
     context = ClusterContext(contract.mesh, workload, registry)
-    clusters: list[dict[str, Any]] = []
+    drafts: list[ClusterDraft] = []
     endpoints: list[dict[str, Any]] = []
     for service in scope.services:
         rule = scope.rules.get(service.host)
-        for cluster, assignment in service_clusters(service, rule, context):
-            clusters.append(cluster)
+        for draft, assignment in service_clusters(service, rule, context):
+            drafts.append(draft)
             if assignment is not None:
                 endpoints.append(assignment)
+    clusters = [draft.cluster for draft in drafts]
     clusters.extend(fixed_clusters(context))
     if scope.policy.mode == "ALLOW_ANY_DYNAMIC_DNS":
         clusters.append(allow_any_dynamic_dns_cluster(context))
@@ -94,6 +100,8 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
         clusters=tuple(clusters),
         endpoints=tuple(endpoints),
         origins=cluster_origins(scope),
+        shaped={draft.name: draft.rule for draft in drafts if draft.rule is not None},
+        patient=frozenset(draft.name for draft in drafts if draft.patient),
         listener_origins={entry.name: tuple(entry.origins.values()) for entry in entries},
         route_rules=_route_rules(configurations),
         chain_rules=_chain_rules(entries),

@@ -9,7 +9,7 @@ from pytest_egress.upstream.conduct import Forward
 from pytest_egress.upstream.link import CHUNK, Link
 from pytest_egress.upstream.pool import dial
 
-__all__ = ["forward"]
+__all__ = ["forward", "relay"]
 
 _MOST_WAITING = 1 << 20  # bytes that one side may be ahead of the other
 
@@ -38,6 +38,11 @@ def forward(link: Link, conduct: Forward, data: bytes = b"") -> None:
             _pass(_End(link.sock), _End(server, data))
         finally:
             link.other = None
+
+
+def relay(one: socket.socket, other: socket.socket) -> None:
+    """Pass bytes both ways until both sides have ended."""
+    _pass(_End(one), _End(other))
 
 
 def _connect(conduct: Forward) -> socket.socket | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_egress.received import ClientCertificate
-from pytest_egress.upstream import forward, hello, http1
+from pytest_egress.upstream import forward, hello, http1, proxy_header
 from pytest_egress.upstream.conduct import (
     Banner,
     ClientAuth,
@@ -24,6 +24,7 @@ from pytest_egress.upstream.conduct import (
 )
 from pytest_egress.upstream.link import Link
 from pytest_egress.upstream.tenants import Tenants
+from pytest_egress.upstream.tunnel import inside
 
 if TYPE_CHECKING:
     import ssl
@@ -66,6 +67,9 @@ def _converse(link: Link) -> None:
     elif isinstance(conduct, Forward) and not conduct.tls_terminate:
         forward.forward(link, conduct)
     else:
+        source = proxy_header.take(link.sock)
+        if source is not None:
+            link.record.proxied_for = source
         first = link.sock.recv(1, socket.MSG_PEEK)
         if first and first[0] == _HANDSHAKE:
             _tls(link)
@@ -160,9 +164,10 @@ def _plain(link: Link, data: bytes) -> None:
         return
     link.speaks("http/1.1")
     tunnel = http1.serve(link, data)
-    if tunnel is not None and not link.tls:
+    if tunnel is not None:
         link.tenants = Tenants((tunnel,))
-        _converse(link)
+        with inside(link):
+            _converse(link)
 
 
 def _http2(link: Link, data: bytes) -> None:

@@ -17,6 +17,7 @@ from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import Program, compile_contract
 from pytest_egress.envoy.embed import Sockets, embed
 from pytest_egress.envoy.instruments import CONTROL_CLUSTER, WITNESS_CLUSTER
+from pytest_egress.envoy.secrets import Secrets
 from pytest_egress.upstream import Outside
 from tests.observed import CONTRACT, documents, entry, sidecar
 
@@ -38,6 +39,7 @@ SOCKETS = Sockets(
     Path("/p/witness.sock"),
     ("127.88.0.1", 9),
 )
+SECRETS = Secrets(lambda: "/p/ca.pem")
 
 
 @pytest.fixture(scope="module", params=["REGISTRY_ONLY", "ALLOW_ANY"])
@@ -85,7 +87,7 @@ def typed(value: Any, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("live", [False, True])
 def test_names_and_matches_are_istiods(program: Program, outside: Outside, live: bool) -> None:
     """Listeners, chains, clusters keep names, order and matches; only the instruments are added."""
-    bootstrap = embed(program, SOCKETS, None if live else outside)
+    bootstrap = embed(program, SOCKETS, None if live else outside, SECRETS)
     listeners, clusters = resources(bootstrap, "listeners"), resources(bootstrap, "clusters")
     assert list(listeners) == [*(it["name"] for it in program.listeners), CONTROL_CLUSTER]
     assert list(clusters) == [
@@ -109,7 +111,7 @@ def test_the_program_stays_as_it_was(program: Program, outside: Outside) -> None
     """Embedding shares parts of the program and changes none of them; the result is JSON."""
     kinds = ("listeners", "routes", "clusters", "endpoints")
     before = {kind: copy.deepcopy(getattr(program, kind)) for kind in kinds}
-    bootstrap = embed(program, SOCKETS, outside)
+    bootstrap = embed(program, SOCKETS, outside, SECRETS)
     assert json.loads(json.dumps(bootstrap)) == bootstrap
     assert {kind: getattr(program, kind) for kind in kinds} == before
 
@@ -119,7 +121,7 @@ def test_nothing_is_bound_but_private_sockets(
     program: Program, outside: Outside, live: bool
 ) -> None:
     """The mesh and the admin interface are Unix sockets of mode 0600; no port is opened."""
-    bootstrap = embed(program, SOCKETS, None if live else outside)
+    bootstrap = embed(program, SOCKETS, None if live else outside, SECRETS)
     assert bootstrap["admin"]["address"] == {"pipe": {"path": "/p/admin.sock", "mode": 0o600}}
     for name, listener in resources(bootstrap, "listeners").items():
         if name == "virtualOutbound":
@@ -136,14 +138,14 @@ def test_port_that_a_pod_would_bind_is_not_bound(outside: Outside) -> None:
     program = compile_contract(loads(text), Workload())
     (given,) = [it for it in program.listeners if it["name"] == "127.0.0.1_8080"]
     assert given.get("bind_to_port") is not False
-    ours = resources(embed(program, SOCKETS, outside), "listeners")["127.0.0.1_8080"]
+    ours = resources(embed(program, SOCKETS, outside, SECRETS), "listeners")["127.0.0.1_8080"]
     assert ours["bind_to_port"] is False
 
 
 @pytest.mark.parametrize("live", [False, True])
 def test_routes_and_endpoints_are_inlined(program: Program, outside: Outside, live: bool) -> None:
     """There is no xDS server: no RDS and no EDS is left, and the routes are the program's."""
-    bootstrap = embed(program, SOCKETS, None if live else outside)
+    bootstrap = embed(program, SOCKETS, None if live else outside, SECRETS)
     assert not any("rds" in node or "eds_cluster_config" in node for node in nodes(bootstrap))
     assert all(it.get("type") != "EDS" for it in resources(bootstrap, "clusters").values())
     given = {route["name"]: route for route in program.routes}
@@ -158,7 +160,7 @@ def test_routes_and_endpoints_are_inlined(program: Program, outside: Outside, li
 @pytest.mark.parametrize("live", [False, True])
 def test_every_connection_is_reported_once(program: Program, outside: Outside, live: bool) -> None:
     """A logger for each listener and each HTTP manager, and one that tells of the connect."""
-    bootstrap = embed(program, SOCKETS, None if live else outside)
+    bootstrap = embed(program, SOCKETS, None if live else outside, SECRETS)
     for name, listener in resources(bootstrap, "listeners").items():
         (log,) = listener["access_log"]
         record = log["typed_config"]["record"]
@@ -179,7 +181,7 @@ def test_every_connection_is_reported_once(program: Program, outside: Outside, l
 
 def test_no_simulated_upstream_is_off_loopback(program: Program, outside: Outside) -> None:
     """Every address that can be dialled is on loopback, and so is the end it is dialled from."""
-    bootstrap = embed(program, SOCKETS, outside)
+    bootstrap = embed(program, SOCKETS, outside, SECRETS)
     names = set()
     for endpoint in (node for node in nodes(bootstrap["static_resources"]["clusters"])):
         address = endpoint.get("socket_address", {}).get("address", "127.0.0.1")
@@ -202,7 +204,7 @@ def test_no_simulated_upstream_is_off_loopback(program: Program, outside: Outsid
 
 def test_places_stand_for_what_was_declared(program: Program, outside: Outside) -> None:
     """Each endpoint's place is that of its own address and port."""
-    clusters = resources(embed(program, SOCKETS, outside), "clusters")
+    clusters = resources(embed(program, SOCKETS, outside, SECRETS), "clusters")
 
     def dialled(name: str) -> tuple[str, int]:
         (group,) = clusters[name]["load_assignment"]["endpoints"]
@@ -225,7 +227,7 @@ def test_original_destinations_are_led_to_places(program: Program, outside: Outs
     original = {it["name"] for it in program.clusters if it.get("type") == "ORIGINAL_DST"}
     assert len(original) >= 4
     led: dict[bool, set[str]] = {True: set(), False: set()}
-    for listener in resources(embed(program, SOCKETS, outside), "listeners").values():
+    for listener in resources(embed(program, SOCKETS, outside, SECRETS), "listeners").values():
         for chain in chains(listener):
             reached = {node.get("cluster") for node in nodes(chain) if "cluster" in node}
             first = chain["filters"][0]["name"]
@@ -236,7 +238,7 @@ def test_original_destinations_are_led_to_places(program: Program, outside: Outs
 
 def test_dynamic_wildcards_dial_places(program: Program, outside: Outside) -> None:
     """A server name is dialled at the port's place, a Host through the filter state."""
-    listeners = resources(embed(program, SOCKETS, outside), "listeners")
+    listeners = resources(embed(program, SOCKETS, outside, SECRETS), "listeners")
     (sni,) = typed(listeners["0.0.0.0_443"], "sni_dynamic_forward_proxy.v3.FilterConfig")
     assert sni["port_value"] == outside.port_for(443)
     (manager,) = typed(listeners["0.0.0.0_80"], ".HttpConnectionManager")
@@ -253,7 +255,7 @@ def test_dynamic_wildcards_dial_places(program: Program, outside: Outside) -> No
 def test_forward_proxy_filter_reads_the_place(outside: Outside) -> None:
     """Where istiod adds the filter itself, it takes name and port from the filter state."""
     program = compile_contract(loads(DYNAMIC), Workload())
-    listener = resources(embed(program, SOCKETS, outside), "listeners")["0.0.0.0_80"]
+    listener = resources(embed(program, SOCKETS, outside, SECRETS), "listeners")["0.0.0.0_80"]
     (dynamic,) = typed(listener, "http.dynamic_forward_proxy.v3.FilterConfig")
     assert dynamic["allow_dynamic_host_from_filter_state"] is True
 
@@ -261,7 +263,7 @@ def test_forward_proxy_filter_reads_the_place(outside: Outside) -> None:
 def test_connect_timeout(program: Program, outside: Outside) -> None:
     """On loopback a connect takes no time: a hung one ends before the probe does."""
     for places, expected in ((outside, "1s"), (None, "10s")):
-        clusters = resources(embed(program, SOCKETS, places), "clusters")
+        clusters = resources(embed(program, SOCKETS, places, SECRETS), "clusters")
         timeouts = {clusters[it["name"]].get("connect_timeout") for it in program.clusters}
         assert expected in timeouts
         assert ("10s" in timeouts) is (places is None)
@@ -273,13 +275,13 @@ def test_mutual_tls_is_left_out(program: Program, outside: Outside) -> None:
     given = next(it for it in program.clusters if it["name"] == name)
     assert "transport_socket_matches" in given
     for places in (outside, None):
-        cluster = resources(embed(program, SOCKETS, places), "clusters")[name]
+        cluster = resources(embed(program, SOCKETS, places, SECRETS), "clusters")[name]
         assert not {"transport_socket", "transport_socket_matches"} & set(cluster)
 
 
 def test_live_leaves_the_outside_alone(program: Program) -> None:
     """With the real outside, addresses, ports, resolvers and chains are the program's own."""
-    bootstrap = embed(program, SOCKETS, None)
+    bootstrap = embed(program, SOCKETS, None, SECRETS)
     assert "cluster_manager" not in bootstrap
     assert "typed_dns_resolver_config" not in bootstrap
     clusters = resources(bootstrap, "clusters")

@@ -57,6 +57,7 @@ def apply_traffic_policy(
     if pool is not None:
         from pytest_egress.envoy.traffic_policy.connection_pool import apply_http_pool
 
+        draft.patient = pool.tcp is not None and pool.tcp.connect_timeout is not None
         apply_http_pool(draft, pool)
     if policy is not None and policy.outlier_detection is not None:
         from pytest_egress.envoy.traffic_policy.outliers import apply_outlier_detection
