@@ -13,6 +13,7 @@ __all__ = [
     "CONTRACT",
     "assert_closed",
     "assert_seen",
+    "destination_rule",
     "document",
     "documents",
     "entry",
@@ -49,6 +50,11 @@ def entry(
 def sidecar(namespace: str = "default", **spec: Any) -> str:
     """One Sidecar as YAML."""
     return document("Sidecar", "scope", namespace, spec)
+
+
+def destination_rule(name: str, host: str, namespace: str = "default", **spec: Any) -> str:
+    """One DestinationRule as YAML."""
+    return document("DestinationRule", name, namespace, {"host": host, **spec})
 
 
 def documents(*texts: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.envoy.cluster_draft import ClusterContext, ClusterDraft, http_options
@@ -14,6 +15,7 @@ from pytest_egress.envoy.forward_proxy import (
     forward_proxy_cluster_type,
 )
 from pytest_egress.envoy.protocols import HTTP2, SNIFFED
+from pytest_egress.envoy.scope import Scope
 from pytest_egress.envoy.services import Service
 from pytest_egress.envoy.traffic_policy.apply import apply_traffic_policy, limit_connections
 
@@ -21,7 +23,13 @@ if TYPE_CHECKING:
     from pytest_egress.contract.destination_rule.resource import Subset, TrafficPolicy
     from pytest_egress.envoy.destination_rules import MergedRule
 
-__all__ = ["allow_any_dynamic_dns_cluster", "fixed_clusters", "service_clusters"]
+__all__ = [
+    "ScopeClusters",
+    "allow_any_dynamic_dns_cluster",
+    "fixed_clusters",
+    "scope_clusters",
+    "service_clusters",
+]
 
 _DYNAMIC_PROTOCOLS = ("HTTP", "TLS", "GRPC", "HTTP2")
 _ADS = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
@@ -37,6 +45,38 @@ _PASSTHROUGH_OPTIONS: dict[str, Any] = {
     "common_http_protocol_options": {"idle_timeout": "300s"},
     "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
 }
+
+
+@dataclass(slots=True)
+class ScopeClusters:
+    """The clusters of all services that a proxy knows, in istiod's order.
+
+    Attributes:
+        clusters: CDS.
+        endpoints: EDS.
+        shaped: cluster name to the DestinationRules that shape it.
+        patient: names of clusters whose connect timeout a DestinationRule gives.
+    """
+
+    clusters: list[dict[str, Any]] = field(default_factory=list)
+    endpoints: list[dict[str, Any]] = field(default_factory=list)
+    shaped: dict[str, MergedRule] = field(default_factory=dict)
+    patient: set[str] = field(default_factory=set)
+
+
+def scope_clusters(scope: Scope, context: ClusterContext) -> ScopeClusters:
+    """The clusters of the services in ``scope``, with their endpoints."""
+    found = ScopeClusters()
+    for service in scope.services:
+        for draft, assignment in service_clusters(service, scope.rules.get(service.host), context):
+            found.clusters.append(draft.cluster)
+            if assignment is not None:
+                found.endpoints.append(assignment)
+            if draft.rule is not None:
+                found.shaped[draft.name] = draft.rule
+            if draft.patient:
+                found.patient.add(draft.name)
+    return found
 
 
 def service_clusters(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import ServiceEntry, Workload
-from pytest_egress.envoy.cluster_draft import ClusterContext, ClusterDraft
+from pytest_egress.envoy.cluster_draft import ClusterContext
 from pytest_egress.envoy.clusters import (
     allow_any_dynamic_dns_cluster,
     fixed_clusters,
-    service_clusters,
+    scope_clusters,
 )
 from pytest_egress.envoy.instances import Registry
 from pytest_egress.envoy.listener_map import ListenerEntry, listener_entries
@@ -79,16 +79,8 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
     entries = listener_entries(scope, registry, workload, contract.mesh)
     configurations = build_routes(_route_names(entries), scope, workload)
     context = ClusterContext(contract.mesh, workload, registry)
-    drafts: list[ClusterDraft] = []
-    endpoints: list[dict[str, Any]] = []
-    for service in scope.services:
-        rule = scope.rules.get(service.host)
-        for draft, assignment in service_clusters(service, rule, context):
-            drafts.append(draft)
-            if assignment is not None:
-                endpoints.append(assignment)
-    clusters = [draft.cluster for draft in drafts]
-    clusters.extend(fixed_clusters(context))
+    services_clusters = scope_clusters(scope, context)
+    clusters = [*services_clusters.clusters, *fixed_clusters(context)]
     if scope.policy.mode == "ALLOW_ANY_DYNAMIC_DNS":
         clusters.append(allow_any_dynamic_dns_cluster(context))
     return Program(
@@ -98,10 +90,10 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
         ),
         routes=tuple(it.to_json() for it in configurations),
         clusters=tuple(clusters),
-        endpoints=tuple(endpoints),
+        endpoints=tuple(services_clusters.endpoints),
         origins=cluster_origins(scope),
-        shaped={draft.name: draft.rule for draft in drafts if draft.rule is not None},
-        patient=frozenset(draft.name for draft in drafts if draft.patient),
+        shaped=services_clusters.shaped,
+        patient=frozenset(services_clusters.patient),
         listener_origins={entry.name: tuple(entry.origins.values()) for entry in entries},
         route_rules=_route_rules(configurations),
         chain_rules=_chain_rules(entries),

@@ -112,7 +112,8 @@ def _tls(link: Link) -> None:
     if hasattr(socket, "TCP_QUICKACK"):
         # The handshake ends with the client's message, and nothing is sent in return: a client
         # that leaves Nagle's algorithm on would wait 40 ms for the acknowledgement.
-        tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        with contextlib.suppress(OSError):  # it is a tunnel's end, and not TCP
+            tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     link.tls = True
     link.speaks("tls")
     presented = tls.getpeercert(binary_form=True)

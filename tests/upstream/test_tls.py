@@ -175,3 +175,46 @@ def test_server_name_survives_any_bytes(data: bytes) -> None:
     """A malformed hello has no server name; it does not raise."""
     record = b"\x16\x03\x01" + struct.pack("!H", len(data)) + b"\x01" + data
     assert isinstance(server_name(record), str)
+
+
+def test_tunnel_inside_tls(outside: Outside) -> None:
+    """A proxy may be spoken to over TLS; what is tunnelled may itself be TLS, or plain."""
+    outer = ssl.create_default_context(cafile=outside.ca_file)
+    for tunnelled in (True, False):
+        with (
+            connect(outside.locate("203.0.113.10", 3128)) as sock,
+            outer.wrap_socket(sock, server_hostname="proxy.example") as proxy,
+        ):
+            proxy.sendall(b"CONNECT api.example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200 Connection established" in read(proxy, b"\r\n\r\n")
+            answer = _over_tls(proxy, outer) if tunnelled else _plain(proxy)
+            assert answer == f"EGRESS-UPSTREAM {outside.sign('a' * 32)}\r\n".encode()
+        assert outside.connections[-1].asked == "api.example.com"
+
+
+_NONCE = b"EGRESS-PROBE " + b"a" * 32 + b"\r\n"
+
+
+def _plain(sock: ssl.SSLSocket) -> bytes:
+    sock.sendall(_NONCE)
+    return read(sock, b"\r\n")
+
+
+def _over_tls(sock: ssl.SSLSocket, context: ssl.SSLContext) -> bytes:
+    """The answer to a probe in a second TLS connection that is made of the first one's bytes."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    inner = context.wrap_bio(incoming, outgoing, server_hostname="api.example.com")
+    for step in (inner.do_handshake, lambda: inner.write(_NONCE), lambda: inner.read(100)):
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                data = sock.recv(65536)
+                assert data, "the tunnel has ended"
+                incoming.write(data)
+                continue
+            sock.sendall(outgoing.read())
+            break
+    assert isinstance(result, bytes)
+    return result

@@ -10,7 +10,7 @@ from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.kubernetes.registry import GatewayWorkload
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.cluster_draft import ClusterContext
-from pytest_egress.envoy.clusters import fixed_clusters, service_clusters
+from pytest_egress.envoy.clusters import fixed_clusters, scope_clusters
 from pytest_egress.envoy.gateway.closed import closed_ports
 from pytest_egress.envoy.gateway.context import GatewayContext
 from pytest_egress.envoy.gateway.listeners import gateway_listeners
@@ -53,22 +53,18 @@ def compile_gateway(contract: Contract, gateway: GatewayWorkload) -> GatewayProg
     shown = [it for it in listeners if it.chains]
     names = dict.fromkeys(chain.route_name for it in shown for chain in it.chains)
     routes = [gateway_routes(it, merged.by_route[it], context) for it in names if it]
-    clusters: list[dict[str, Any]] = []
-    endpoints: list[dict[str, Any]] = []
     shared = ClusterContext(contract.mesh, workload, Registry(contract, services), router=True)
-    for service in scope.services:
-        for cluster, assignment in service_clusters(service, scope.rules.get(service.host), shared):
-            clusters.append(cluster)
-            if assignment is not None:
-                endpoints.append(assignment)
+    services_clusters = scope_clusters(scope, shared)
     # A gateway's connections have no original destination to pass them through to.
-    clusters.append(fixed_clusters(shared)[0])
+    clusters = [*services_clusters.clusters, fixed_clusters(shared)[0]]
     program = Program(
         listeners=tuple(it.to_json() for it in shown),
         routes=tuple(it.json for it in routes),
         clusters=tuple(clusters),
-        endpoints=tuple(endpoints),
+        endpoints=tuple(services_clusters.endpoints),
         origins=cluster_origins(scope),
+        shaped=services_clusters.shaped,
+        patient=frozenset(services_clusters.patient),
         listener_origins={},
         route_rules={
             (str(it.json["name"]), host, index): rule
