@@ -42,6 +42,7 @@ from pytest_egress.envoy.instruments import (
     original_destination,
 )
 from pytest_egress.envoy.marks import Marks, named_clusters, route_clusters
+from pytest_egress.envoy.names import is_ip
 from pytest_egress.envoy.program import Program
 from pytest_egress.envoy.secrets import Secrets
 
@@ -241,7 +242,7 @@ class _Rewriter:
             host, _, port = authority.rpartition(":")
             if not host or not port.isdecimal():
                 host, port = authority, "80"
-            if _is_address(host):
+            if is_ip(host):
                 return places.locate(host, int(port))
             return host, places.port_for(int(port))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from pytest_egress.envoy.names import is_ip
 from pytest_egress.envoy.secrets import Secrets, with_files
 
 __all__ = ["Places", "embed_cluster", "resolver", "socket_address", "with_resolver"]
@@ -114,7 +115,7 @@ def _assignment(assignment: Json, places: Places) -> Json:
         name, port = address["address"], address["port_value"]
         place = (
             places.locate(name, port, dedicated=True)
-            if _is_address(name)
+            if is_ip(name)
             else (name, places.port_for(port))
         )
         return {**item, "endpoint": {**item["endpoint"], "address": socket_address(*place)}}
@@ -126,10 +127,6 @@ def _assignment(assignment: Json, places: Places) -> Json:
             for group in assignment.get("endpoints", ())
         ],
     }
-
-
-def _is_address(text: str) -> bool:
-    return ":" in text or text.replace(".", "").isdigit()
 
 
 def with_resolver(value: Any, places: Places) -> Any:

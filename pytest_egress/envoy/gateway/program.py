@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.kubernetes.registry import GatewayWorkload

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pytest_egress.contract import loads, unsupported
+from pytest_egress.contract import loads
 from pytest_egress.contract.destination_rule.resource import (
     ClientTls,
     ConnectionPool,
@@ -177,13 +177,6 @@ def test_every_field_is_kept() -> None:
     assert rule.traffic_policy == policy
     assert rule.subsets == (Subset("v1", {"version": "v1"}, v1), Subset("v2", {}, v2))
     assert str(rule.at("spec", "trafficPolicy", "tls", "sni")) == "<string>:56:12"
-
-
-def test_a_rule_is_refused_until_the_proxy_enforces_it() -> None:
-    """It is read and validated, and never ignored."""
-    (problem,) = unsupported(loads(EVERYTHING))
-    assert problem.rule == "unsupported-kind"
-    assert str(problem.position) == "<string>:2:7"
 
 
 def test_its_types_are_imported_only_where_there_is_one() -> None:
