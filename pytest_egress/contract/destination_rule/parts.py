@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pytest_egress.contract.destination_rule.resource import (
     ClientTls,
@@ -12,7 +12,7 @@ from pytest_egress.contract.destination_rule.resource import (
 )
 from pytest_egress.contract.report import Path
 
-__all__ = ["policies", "tls_settings"]
+__all__ = ["policies", "tls_scopes", "tls_settings"]
 
 
 def policies(rule: DestinationRule) -> Iterator[tuple[Path, TrafficPolicy | PortPolicy]]:
@@ -37,3 +37,21 @@ def tls_settings(rule: DestinationRule) -> Iterator[tuple[Path, ClientTls]]:
     for path, policy in policies(rule):
         if policy.tls is not None:
             yield (*path, "tls"), policy.tls
+
+
+def tls_scopes(rule: DestinationRule) -> Iterator[tuple[Path, ClientTls, Callable[[int], bool]]]:
+    """As ``tls_settings``, with what tells whether a port is concerned.
+
+    What is said of a port replaces all that is said around it.
+    """
+    for path, policy in policies(rule):
+        if isinstance(policy, TrafficPolicy):
+            concerns = _other_than(frozenset(level.port for level in policy.port_level))
+        else:
+            concerns = policy.port.__eq__
+        if policy.tls is not None:
+            yield (*path, "tls"), policy.tls, concerns
+
+
+def _other_than(ports: frozenset[int]) -> Callable[[int], bool]:
+    return lambda port: port not in ports

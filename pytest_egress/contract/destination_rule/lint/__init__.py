@@ -1,0 +1,1 @@
+"""Warnings about DestinationRules that Istio accepts and that rarely mean what they say."""
