@@ -111,8 +111,11 @@ class Evidence:
 
     @property
     def answered_by_rule(self) -> bool:
-        """Whether a rule of a VirtualService had the proxy answer in the host's place."""
-        return bool(self.answer) and self.response_code_details == "direct_response"
+        """Whether a rule of a VirtualService had the proxy answer in the host's place.
+
+        A fault or a CORS policy of the rule may have answered before its own answer was due.
+        """
+        return bool(self.answer and self.response_code)
 
     @property
     def leads_nowhere(self) -> bool:

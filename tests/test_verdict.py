@@ -95,7 +95,7 @@ def test_every_observation_has_one_verdict_with_its_proof(seen: Observation) -> 
         assert not seen.control
         assert evidence is not None
         preflight = evidence.response_code_details == "cors_response" and evidence.rule
-        answered = evidence.response_code_details == "direct_response" and evidence.answer
+        answered = evidence.response_code and evidence.answer
         refused = evidence.cluster == BLACK_HOLE or evidence.route == "block_all"
         nowhere = evidence.missing_cluster and "FI" in evidence.response_flags
         flagged = evidence.response_flags & {"NR", "NC"}

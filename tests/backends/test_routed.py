@@ -206,6 +206,21 @@ def test_fault_before_a_destination_that_does_not_exist(backend: LocalBackend) -
     assert "outbound|80||c.example.com" in outcome.reason
 
 
+def test_fault_before_an_answer_in_the_hosts_place(backend: LocalBackend) -> None:
+    """A root's fault comes before its delegate's redirect: nothing could have reached the host."""
+    text = documents(
+        ENTRIES,
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: moved}\n"
+        "spec: {http: [{redirect: {uri: /new}}]}\n",
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: root}\n"
+        "spec: {hosts: [a.example.com], http: [{delegate: {name: moved}, "
+        "fault: {abort: {httpStatus: 503, percentage: {value: 100}}}}]}\n",
+    )
+    outcome = Egress(backend, loads(text)).get("http://a.example.com")
+    assert outcome.verdict is Verdict.BLOCKED
+    assert "answers 503 itself (redirect)" in outcome.reason
+
+
 def test_timeout(backend: LocalBackend, upstreams: Upstreams) -> None:
     """The rule that gave up is named."""
     upstreams["a.example.com"].hang()
