@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from pytest_egress.contract.resources import EgressListener, MeshConfig, ServiceEntry, Workload
 from pytest_egress.envoy.chains import Chain, HttpRoutes, tcp_chain
@@ -19,6 +20,9 @@ from pytest_egress.envoy.names import (
 from pytest_egress.envoy.protocols import HTTP, SNIFFED, TCP, Protocol, parse_protocol
 from pytest_egress.envoy.scope import EgressScope, Scope
 from pytest_egress.envoy.services import Service, ServicePort
+
+if TYPE_CHECKING:
+    from pytest_egress.envoy.virtual_service.select import HostIndex
 
 __all__ = ["ListenerEntry", "listener_entries"]
 
@@ -77,25 +81,28 @@ class _Binding:
     to_port: bool
 
 
-@dataclass(frozen=True, slots=True)
 class _Routing:
     """What chains depend on besides the service: the VirtualServices of its egress listener."""
 
-    scope: Scope
-    egress: EgressScope
-    workload: Workload
+    def __init__(self, scope: Scope, egress: EgressScope, workload: Workload) -> None:
+        self._scope = scope
+        self._workload = workload
+        self._index: HostIndex | None = None
+        if egress.virtual_services:
+            from pytest_egress.envoy.virtual_service.select import HostIndex
+
+            self._index = HostIndex(egress.virtual_services)
 
     def chains(
         self, service: Service, port: ServicePort, bind: str, cidrs: tuple[str, ...]
     ) -> list[Chain]:
         """The TCP or TLS chains of one service port."""
-        if not self.egress.virtual_services:
-            return [tcp_chain(service, port, bind, cidrs, self.scope.rules.get(service.host))]
+        matching = self._index.matching(service.host) if self._index is not None else ()
+        if not matching:
+            return [tcp_chain(service, port, bind, cidrs, self._scope.rules.get(service.host))]
         from pytest_egress.envoy.virtual_service.chains import routed_chains
 
-        return routed_chains(
-            service, port, bind, cidrs, self.egress.virtual_services, self.scope, self.workload
-        )
+        return routed_chains(service, port, bind, cidrs, matching, self._scope, self._workload)
 
 
 def listener_entries(

@@ -7,7 +7,7 @@ it. It is read out of the resources that use it, as the installation's charts wo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -81,8 +81,10 @@ def bound_gateways(service: VirtualService) -> set[str]:
     return {binds(it, namespace) for it in service.gateways} - {MESH}
 
 
-def destinations(service: VirtualService) -> Iterator[tuple[Destination, str, Position]]:
-    """Each destination of a VirtualService, with the kind of its route and its position."""
+def destinations(
+    service: VirtualService,
+) -> Iterator[tuple[Destination, str, Callable[[], Position]]]:
+    """Each destination of a VirtualService, with the kind of its route and how to locate it."""
     listed: Sequence[tuple[str, Sequence[HttpRoute | TlsRoute | TcpRoute]]] = (
         ("http", service.http),
         ("tls", service.tls),
@@ -92,8 +94,8 @@ def destinations(service: VirtualService) -> Iterator[tuple[Destination, str, Po
         for i, rule in enumerate(routes):
             targets: Sequence[HttpRouteDestination | RouteDestination] = rule.route
             for j, target in enumerate(targets):
-                place = service.at("spec", kind, i, "route", j, "destination", "host")
-                yield target.destination, kind, place
+                path = ("spec", kind, i, "route", j, "destination", "host")
+                yield target.destination, kind, partial(service.at, *path)
 
 
 def selects(gateway: Gateway, labels: Mapping[str, str]) -> bool:
@@ -108,7 +110,7 @@ def infer(contract: Contract) -> Iterator[tuple[KubernetesService, Position]]:
     """
     declared = {it.host for it in contract.kubernetes_services}
     declared |= {host.lower() for entry in contract.service_entries for host in entry.hosts}
-    for host, place in _spoken_of(contract).items():
+    for host, locate in _spoken_of(contract).items():
         found = _HOST.fullmatch(host)
         if found is None or host in declared:
             continue
@@ -121,6 +123,7 @@ def infer(contract: Contract) -> Iterator[tuple[KubernetesService, Position]]:
         if not usual and name not in _INSTALLED:
             for gateway in gateways:
                 labels |= gateway.selector
+        place = locate()
         yield (
             KubernetesService(
                 Metadata(name, namespace, creation_timestamp=0),
@@ -136,17 +139,17 @@ def _anywhere(place: Position, _path: tuple[str | int, ...]) -> Position:
     return place
 
 
-def _spoken_of(contract: Contract) -> dict[str, Position]:
-    """Every destination of the contract, with where it is named first."""
-    found: dict[str, Position] = {}
+def _spoken_of(contract: Contract) -> dict[str, Callable[[], Position]]:
+    """Every destination of the contract, with how to locate where it is named first."""
+    found: dict[str, Callable[[], Position]] = {}
     for service in contract.virtual_services:
-        for target, _, place in destinations(service):
-            found.setdefault(full_name(target.host, service.metadata.namespace), place)
+        for target, _, locate in destinations(service):
+            found.setdefault(full_name(target.host, service.metadata.namespace), locate)
     for sidecar in contract.sidecars:
         policy = sidecar.outbound_traffic_policy
         if policy is not None and policy.egress_proxy is not None:
-            place = sidecar.at("spec", "outboundTrafficPolicy", "egressProxy", "host")
-            found.setdefault(policy.egress_proxy.host, place)
+            path = ("spec", "outboundTrafficPolicy", "egressProxy", "host")
+            found.setdefault(policy.egress_proxy.host, partial(sidecar.at, *path))
     return found
 
 

@@ -20,7 +20,7 @@ from pytest_egress.envoy.chains import (
     tcp_chain,
     tcp_proxy,
 )
-from pytest_egress.envoy.names import labels_match, subset_of
+from pytest_egress.envoy.names import labels_match
 from pytest_egress.envoy.protocols import TLS
 from pytest_egress.envoy.scope import Scope
 from pytest_egress.envoy.services import Service, ServicePort
@@ -80,19 +80,14 @@ def routed_chains(
     port: ServicePort,
     bind: str,
     cidrs: tuple[str, ...],
-    virtual_services: Iterable[MergedVirtualService],
+    matching: Sequence[MergedVirtualService],
     scope: Scope,
     workload: Workload,
 ) -> list[Chain]:
-    """The chains of a service port: those of rules, then its own unless a rule takes all."""
-    matching = [
-        it
-        for it in virtual_services
-        if any(
-            subset_of(host, service.host) or subset_of(service.host, host)
-            for host in it.service.hosts
-        )
-    ]
+    """The chains of a service port: those of rules, then its own unless a rule takes all.
+
+    ``matching`` are the VirtualServices of which a host matches the service's.
+    """
     place = _Place(port, cidrs, scope, workload)
     if port.protocol in TLS:
         chains = _tls(matching, place)

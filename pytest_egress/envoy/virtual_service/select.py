@@ -9,7 +9,7 @@ from pytest_egress.contract.resources import MeshConfig
 from pytest_egress.contract.virtual_service.resource import Destination, VirtualService
 from pytest_egress.envoy.exports import is_visible
 from pytest_egress.envoy.imports import Imports
-from pytest_egress.envoy.names import is_wildcard
+from pytest_egress.envoy.names import is_wildcard, subset_of
 from pytest_egress.envoy.services import Service
 from pytest_egress.envoy.virtual_service.merge import (
     MergedVirtualService,
@@ -18,6 +18,7 @@ from pytest_egress.envoy.virtual_service.merge import (
 )
 
 __all__ = [
+    "HostIndex",
     "destination_services",
     "import_virtual_services",
     "most_specific",
@@ -129,3 +130,34 @@ def most_specific(
         if best is not None:
             found[host] = best
     return found
+
+
+class HostIndex:
+    """VirtualServices by host, for the services that they speak for."""
+
+    def __init__(self, virtual_services: Sequence[MergedVirtualService]) -> None:
+        """``virtual_services`` are in istiod's order, which is kept."""
+        self._virtual_services = virtual_services
+        self._exact: dict[str, list[int]] = {}
+        self._wildcards: dict[str, list[int]] = {}
+        for place, merged in enumerate(virtual_services):
+            for host in merged.service.hosts:
+                hosts = self._wildcards if is_wildcard(host) else self._exact
+                hosts.setdefault(host, []).append(place)
+
+    def matching(self, host: str) -> Sequence[MergedVirtualService]:
+        """Those of which a host covers ``host`` or is covered by it."""
+        if is_wildcard(host):
+            found = {
+                place
+                for hosts in (self._exact, self._wildcards)
+                for other, places in hosts.items()
+                if subset_of(host, other) or subset_of(other, host)
+                for place in places
+            }
+        else:
+            found = set(self._exact.get(host, ()))
+            for pattern, places in self._wildcards.items():
+                if subset_of(host, pattern):
+                    found.update(places)
+        return [self._virtual_services[place] for place in sorted(found)]

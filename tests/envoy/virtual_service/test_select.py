@@ -8,7 +8,18 @@ import pytest
 
 from pytest_egress.contract.resources import Resource
 from pytest_egress.contract.virtual_service.resource import VirtualService
-from tests.envoy.build import by_name, compiled, entry, mesh, names, sidecar, virtual_service
+from pytest_egress.envoy.virtual_service.merge import merge_virtual_services
+from pytest_egress.envoy.virtual_service.select import HostIndex
+from tests.envoy.build import (
+    by_name,
+    compiled,
+    contract_of,
+    entry,
+    mesh,
+    names,
+    sidecar,
+    virtual_service,
+)
 
 
 def marked(name: str, host: str = "a.example.com", spec: str = "", **fields: Any) -> VirtualService:
@@ -214,3 +225,27 @@ def test_pulled_in_cluster_knows_its_entry() -> None:
         leading_to("{destination: {host: b.example.com}}"),
     )
     assert program.origins["outbound|80||b.example.com"] == (other,)
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("a.example.com", ["exact", "wild", "wider"]),
+        ("b.example.com", ["wild", "wider"]),
+        ("*.example.com", ["exact", "wild", "wider"]),
+        ("*.a.example.com", ["wild", "wider"]),
+        ("a.test", []),
+    ],
+)
+def test_index_by_host(host: str, found: list[str]) -> None:
+    """Exact names and wildcards either way round, in the order of the VirtualServices."""
+    index = HostIndex(
+        merge_virtual_services(
+            contract_of(
+                marked("wild", "*.example.com", creation_timestamp=2),
+                marked("exact", creation_timestamp=1),
+                marked("wider", "*.com", creation_timestamp=3),
+            )
+        )
+    )
+    assert [it.declared.metadata.name for it in index.matching(host)] == found
