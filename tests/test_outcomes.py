@@ -163,3 +163,13 @@ def test_scripts_of_a_pod_end_with_it(backend: LocalBackend, pod: Egress) -> Non
     mine.close()
     assert pod.get("http://two.example").status == 418
     assert pod.with_policy("ALLOW_ANY").get("http://evil.example").status == 200
+
+
+@pytest.mark.parametrize("scheme", ["http", "tls", "tcp"])
+def test_the_very_first_probes_at_once(backend: LocalBackend, scheme: str) -> None:
+    """No record is lost, however many are the first that a new proxy makes."""
+    ports = {80: "HTTP", 443: "TLS", 5432: "TCP"}
+    fresh = Egress(backend, loads(entry("fresh", f"{scheme}.fresh.example", ports)), timeout=30)
+    port = {"http": 80, "tls": 443, "tcp": 5432}[scheme]
+    outcomes = fresh.probe(f"{scheme}://{scheme}.fresh.example:{port}", n=24, concurrency=12)
+    assert outcomes.reachable

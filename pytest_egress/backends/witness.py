@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_egress.envoy.instruments import HTTP_CHAIN
+from pytest_egress.envoy.instruments import HTTP_CHAIN, fields_of
 from pytest_egress.evidence import Evidence
 
 __all__ = ["Witness"]
@@ -51,9 +51,8 @@ class Witness:
         """Return the records of ``source`` once they are complete, and forget them.
 
         That is when its connection's own record is there and, where that one names a filter chain
-        that speaks HTTP, a request's as well (each logger has a connection of its own, so they
-        come in any order). When ``timeout`` seconds pass, what has come so far is returned.
-        ``known`` are records of it that have been taken already.
+        that speaks HTTP, a request's as well. When ``timeout`` seconds pass, what has come so far
+        is returned. ``known`` are records of it that have been taken already.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -160,7 +159,7 @@ class Witness:
         unpacker.feed(data)
         # Fluentd forward mode: [tag, [[time, record], ...]]
         for _tag, entries, *_options in unpacker:
-            self._add([Evidence.from_record(record) for _time, record in entries])
+            self._add([Evidence.from_record(fields_of(record)) for _time, record in entries])
         return True
 
     def _add(self, records: list[Evidence]) -> None:

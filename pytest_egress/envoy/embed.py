@@ -41,7 +41,7 @@ from pytest_egress.envoy.instruments import (
     opened_log,
     original_destination,
 )
-from pytest_egress.envoy.marks import Marks, named_clusters, route_clusters
+from pytest_egress.envoy.marks import Marks, marked, named_clusters, route_clusters
 from pytest_egress.envoy.names import is_ip
 from pytest_egress.envoy.program import Program
 from pytest_egress.envoy.secrets import Secrets
@@ -59,6 +59,7 @@ _HTTP_DFP = _TYPE + "extensions.filters.http.dynamic_forward_proxy.v3.FilterConf
 _RUNTIME = {
     "re2.max_program_size.error_level": 32768,
     "envoy.reloadable_features.http_reject_path_with_fragment": False,
+    "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": False,
 }
 
 
@@ -164,8 +165,8 @@ class _Rewriter:
         """
         name = listener["name"]
         result = {
-            **listener,
-            "access_log": [access_log("connection", name)],
+            **marked(listener, listener=name),
+            "access_log": [access_log()],
             "filter_chains": [
                 self._chain(name, index, chain)
                 for index, chain in enumerate(listener.get("filter_chains", ()))
@@ -186,14 +187,16 @@ class _Rewriter:
 
     def _chain(self, listener: str, index: int, chain: Json) -> Json:
         filters = []
+        route_config = ""
         for item in chain["filters"]:
             config = item["typed_config"]
             kind = config["@type"]
             if kind == _HCM:
-                config = self._hcm(listener, config)
+                config = self._hcm(config)
+                route_config = config["route_config"]["name"]
                 filters.append(REMEMBER_SOURCE)
             elif kind == _TCP_PROXY:
-                config = {**config, **opened_log(listener)}
+                config = {**config, **opened_log()}
             elif kind == _SNI_DFP and self._places is not None:
                 config = with_resolver(config, self._places)
                 config["port_value"] = self._places.port_for(config["port_value"])
@@ -202,19 +205,19 @@ class _Rewriter:
             name in self._original for item in filters for name in _clusters_of(item)
         ):
             filters.insert(0, original_destination(self._places.original_port()))
-        result = {**self._marks.chain(listener, index, chain), "filters": filters}
+        marks = self._marks.chain(listener, index, chain)
+        result = {**marked(marks, route_config=route_config), "filters": filters}
         if any(item["typed_config"]["@type"] == _HCM for item in filters):
             result.setdefault("name", HTTP_CHAIN)
         return result
 
-    def _hcm(self, listener: str, config: Json) -> Json:
+    def _hcm(self, config: Json) -> Json:
         result = dict(config)
         rds = result.pop("rds", None)
         if rds is not None:
             name = rds["route_config_name"]
             result["route_config"] = self._routes.get(name, {"name": name})
-        route_config = result["route_config"]["name"]
-        result["access_log"] = [access_log("http", listener, route_config)]
+        result["access_log"] = [access_log()]
         missing = self._marks.filters(result["route_config"])
         result["http_filters"] = [*missing, *config["http_filters"]]
         if self._places is None:

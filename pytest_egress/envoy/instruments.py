@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_egress.envoy.marks import METADATA, MISSING_CLUSTER
+from pytest_egress.envoy.marks import METADATA, MISSING_CLUSTER, marked
 
 __all__ = [
     "CONTROL_ADDRESS",
@@ -22,6 +22,7 @@ __all__ = [
     "control_listener",
     "dynamic_host",
     "dynamic_port",
+    "fields_of",
     "opened_log",
     "original_destination",
 ]
@@ -156,12 +157,13 @@ def _dialled(host: str, port: str) -> Json:
 def control_listener() -> Json:
     """A listener that passes everything to the control's upstream, whatever the contract says."""
     return {
+        **marked({}, listener=CONTROL_CLUSTER),
         "name": CONTROL_CLUSTER,
         "address": {
             "socket_address": {"address": CONTROL_ADDRESS[0], "port_value": CONTROL_ADDRESS[1]}
         },
         "bind_to_port": False,
-        "access_log": [access_log("connection", CONTROL_CLUSTER)],
+        "access_log": [access_log()],
         "filter_chains": [
             {
                 "filters": [
@@ -179,62 +181,25 @@ def control_listener() -> Json:
     }
 
 
-def opened_log(listener: str) -> Json:
+def opened_log() -> Json:
     """Settings of a ``tcp_proxy`` that report a connection as soon as its upstream is connected.
 
     The connection's own record comes when it ends, which a pooled one may never do.
     """
     only = {"log_type_filter": {"types": ["TcpUpstreamConnected"]}}
     return {
-        "access_log": [{**access_log("opened", listener), "filter": only}],
+        "access_log": [{**access_log(), "filter": only}],
         "access_log_options": {"flush_access_log_on_connected": True},
     }
 
 
-def access_log(kind: str, listener: str, route_config: str = "") -> Json:
+def access_log() -> Json:
     """An access logger that sends each record to the witness as it is made.
 
-    Args:
-        kind: ``http``, ``connection`` or ``opened``, see `pytest_egress.evidence.Evidence`.
-        listener: name of the listener it stands on; Envoy has no operator for it.
-        route_config: name of the route configuration, for ``http``.
+    Wherever it stands it is the same, so that Envoy has one connection to the witness, which the
+    positive control opens: while a connection is being opened, records are lost. What differs from
+    place to place is written there (see `pytest_egress.envoy.marks`) or told by the record's type.
     """
-    record = {
-        "kind": kind,
-        "listener": listener,
-        "source": "%DOWNSTREAM_REMOTE_ADDRESS%",
-        "destination": "%DOWNSTREAM_LOCAL_ADDRESS%",
-        "filter_chain": "%FILTER_CHAIN_NAME%",
-        "cluster": "%UPSTREAM_CLUSTER_RAW%",
-        "rule": f"%METADATA(LISTENER_FILTER_CHAIN:{METADATA}:rule)%",
-        "missing_cluster": f"%METADATA(LISTENER_FILTER_CHAIN:{METADATA}:cluster)%",
-        "upstream_host": "%UPSTREAM_HOST%",
-        "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
-        "response_flags": "%RESPONSE_FLAGS%",
-        "response_code": "%RESPONSE_CODE%",
-        "response_code_details": "%RESPONSE_CODE_DETAILS%",
-        "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
-        "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
-        "requested_server_name": "%REQUESTED_SERVER_NAME%",
-        "bytes_received": "%BYTES_RECEIVED%",
-        "bytes_sent": "%BYTES_SENT%",
-        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-        "duration": "%DURATION%",
-    }
-    if kind == "http":
-        record |= {
-            "source": f"%FILTER_STATE({_SOURCE}:PLAIN)%",
-            "route_config": route_config,
-            "route": "%ROUTE_NAME%",
-            "rule": f"%METADATA(ROUTE:{METADATA}:rule)%",
-            "answer": f"%METADATA(ROUTE:{METADATA}:answer)%",
-            "missing_cluster": f"%FILTER_STATE({MISSING_CLUSTER}:PLAIN)%",
-            "authority": "%REQ(:AUTHORITY)%",
-            "method": "%REQ(:METHOD)%",
-            "path": "%REQ(:PATH)%",
-            "request_id": "%REQ(X-REQUEST-ID)%",
-            "upstream_duration": "%COMMON_DURATION(US_TX_END:US_RX_BEG:us)%",
-        }
     return {
         "name": "envoy.access_loggers.fluentd",
         "typed_config": {
@@ -244,6 +209,51 @@ def access_log(kind: str, listener: str, route_config: str = "") -> Json:
             "stat_prefix": "egress",
             "buffer_flush_interval": "1s",
             "buffer_size_bytes": 1,
-            "record": record,
+            "record": _RECORD,
         },
     }
+
+
+_RECORD = {
+    "type": "%ACCESS_LOG_TYPE%",
+    "listener": f"%METADATA(LISTENER:{METADATA}:listener)%",
+    "tcp.source": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "destination": "%DOWNSTREAM_LOCAL_ADDRESS%",
+    "filter_chain": "%FILTER_CHAIN_NAME%",
+    "cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "tcp.rule": f"%METADATA(LISTENER_FILTER_CHAIN:{METADATA}:rule)%",
+    "tcp.missing_cluster": f"%METADATA(LISTENER_FILTER_CHAIN:{METADATA}:cluster)%",
+    "upstream_host": "%UPSTREAM_HOST%",
+    "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_code_details": "%RESPONSE_CODE_DETAILS%",
+    "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
+    "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "requested_server_name": "%REQUESTED_SERVER_NAME%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "duration": "%DURATION%",
+    # Of requests:
+    "http.source": f"%FILTER_STATE({_SOURCE}:PLAIN)%",
+    "http.route_config": f"%METADATA(LISTENER_FILTER_CHAIN:{METADATA}:route_config)%",
+    "http.rule": f"%METADATA(ROUTE:{METADATA}:rule)%",
+    "http.missing_cluster": f"%FILTER_STATE({MISSING_CLUSTER}:PLAIN)%",
+    "route": "%ROUTE_NAME%",
+    "answer": f"%METADATA(ROUTE:{METADATA}:answer)%",
+    "authority": "%REQ(:AUTHORITY)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(:PATH)%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "upstream_duration": "%COMMON_DURATION(US_TX_END:US_RX_BEG:us)%",
+}
+_KINDS = {"DownstreamEnd": "http", "TcpUpstreamConnected": "opened"}
+
+
+def fields_of(record: Mapping[str, Any]) -> Json:
+    """What a logged record says, by the names of `pytest_egress.evidence.Evidence`."""
+    kind = _KINDS.get(record["type"], "connection")
+    prefix = "http." if kind == "http" else "tcp."
+    own = {name.removeprefix(prefix): record[name] for name in record if name.startswith(prefix)}
+    return {**record, **own, "kind": kind}

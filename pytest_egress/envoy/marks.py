@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_egress.envoy.program import Program
 
-__all__ = ["METADATA", "MISSING_CLUSTER", "Marks", "named_clusters", "route_clusters"]
+__all__ = ["METADATA", "MISSING_CLUSTER", "Marks", "marked", "named_clusters", "route_clusters"]
 
 Json = dict[str, Any]
 
@@ -26,6 +26,8 @@ _ANSWERS = ("redirect", "direct_response")
 class Marks:
     """The marks of one program.
 
+    - ``listener`` and ``route_config``: the names of a listener, and of the route configuration of
+      a filter chain that speaks HTTP; see `pytest_egress.envoy.instruments.access_log`;
     - ``rule``: the rule of a VirtualService that made a route or a filter chain;
     - ``answer``: what such a rule has the proxy answer itself, ``redirect`` or
       ``direct_response``;
@@ -44,7 +46,7 @@ class Marks:
         proxy = chain["filters"][-1]["typed_config"]
         missing = [it for it in named_clusters(proxy) if it not in self._known]
         marks = {"rule": str(rule) if rule else "", "cluster": " or ".join(missing)}
-        return {**chain, **_metadata(marks)}
+        return marked(chain, **marks)
 
     def routes(self, config: Json) -> Json:
         """A route configuration with its marks."""
@@ -69,20 +71,20 @@ class Marks:
         return [{"name": MISSING_CLUSTER, "typed_config": {"@type": _SET_FILTER_STATE}}]
 
     def _route(self, route: Json, config: str, host: str, index: int) -> Json:
-        marked = route
+        told = route
         rule = self._route_rules.get((config, host, index))
         if rule is not None:
             answer = next((it for it in _ANSWERS if it in route), "")
-            marked = {**route, **_metadata({"rule": str(rule), "answer": answer})}
+            told = marked(route, rule=str(rule), answer=answer)
         action = route.get("route", {})
         if "cluster" in action:
-            return self._naming(marked, action["cluster"])
+            return self._naming(told, action["cluster"])
         weights = action.get("weighted_clusters", {}).get("clusters", ())
         if self._known.issuperset(it["name"] for it in weights):
-            return marked
+            return told
         named = [self._naming(it, it["name"]) for it in weights]
         split = {**action["weighted_clusters"], "clusters": named}
-        return {**marked, "route": {**action, "weighted_clusters": split}}
+        return {**told, "route": {**action, "weighted_clusters": split}}
 
     def _naming(self, target: Json, cluster: str) -> Json:
         """A route, or one of its destinations, that says its cluster where there is none such."""
@@ -113,6 +115,13 @@ def named_clusters(action: Json) -> Iterator[str]:
         yield weighted["name"]
 
 
-def _metadata(marks: Json) -> Json:
+def marked(target: Json, **marks: str) -> Json:
+    """A listener, filter chain or route with these marks as well; empty ones are left out."""
     written = {name: text for name, text in marks.items() if text}
-    return {"metadata": {"filter_metadata": {METADATA: written}}} if written else {}
+    if not written:
+        return target
+    metadata = target.get("metadata", {})
+    filters = metadata.get("filter_metadata", {})
+    known = filters.get(METADATA, {})
+    filters = {**filters, METADATA: {**known, **written}}
+    return {**target, "metadata": {**metadata, "filter_metadata": filters}}

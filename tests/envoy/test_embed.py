@@ -16,8 +16,14 @@ from pytest_egress.contract import loads, parse_mesh
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import Program, compile_contract
 from pytest_egress.envoy.embed import Sockets, embed
-from pytest_egress.envoy.instruments import CONTROL_CLUSTER, WITNESS_CLUSTER
+from pytest_egress.envoy.instruments import (
+    CONTROL_CLUSTER,
+    WITNESS_CLUSTER,
+    access_log,
+    fields_of,
+)
 from pytest_egress.envoy.secrets import Secrets
+from pytest_egress.evidence import Evidence
 from pytest_egress.upstream import Outside
 from tests.observed import CONTRACT, documents, entry, sidecar
 
@@ -159,24 +165,41 @@ def test_routes_and_endpoints_are_inlined(program: Program, outside: Outside, li
 
 @pytest.mark.parametrize("live", [False, True])
 def test_every_connection_is_reported_once(program: Program, outside: Outside, live: bool) -> None:
-    """A logger for each listener and each HTTP manager, and one that tells of the connect."""
+    """A logger for each listener and each HTTP manager, and one that tells of the connect.
+
+    All are one to Envoy, since their settings are the same; marks tell the places apart.
+    """
     bootstrap = embed(program, SOCKETS, None if live else outside, SECRETS)
     for name, listener in resources(bootstrap, "listeners").items():
-        (log,) = listener["access_log"]
-        record = log["typed_config"]["record"]
-        assert (record["kind"], record["listener"]) == ("connection", name)
-        for manager in typed(chains(listener), ".HttpConnectionManager"):
-            (log,) = manager["access_log"]
-            record = log["typed_config"]["record"]
-            assert (record["kind"], record["listener"]) == ("http", name)
-            assert record["route_config"] == manager["route_config"]["name"]
-        for proxy in typed(chains(listener), ".TcpProxy"):
-            if name == CONTROL_CLUSTER:
-                continue
-            (log,) = proxy["access_log"]
-            record = log["typed_config"]["record"]
-            assert (record["kind"], record["listener"]) == ("opened", name)
-            assert log["filter"] == {"log_type_filter": {"types": ["TcpUpstreamConnected"]}}
+        assert listener["access_log"] == [access_log()]
+        assert listener["metadata"]["filter_metadata"]["pytest_egress"] == {"listener": name}
+        for chain in chains(listener):
+            for manager in typed(chain, ".HttpConnectionManager"):
+                assert manager["access_log"] == [access_log()]
+                marks = chain["metadata"]["filter_metadata"]["pytest_egress"]
+                assert marks["route_config"] == manager["route_config"]["name"]
+            for proxy in typed(chain, ".TcpProxy"):
+                if name != CONTROL_CLUSTER:
+                    only = {"log_type_filter": {"types": ["TcpUpstreamConnected"]}}
+                    assert proxy["access_log"] == [{**access_log(), "filter": only}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("DownstreamEnd", ("http", "a:1", "shop/routes http[0]", "80")),
+        ("NotSet", ("connection", "b:2", "shop/routes tls[0]", "")),
+        ("TcpUpstreamConnected", ("opened", "b:2", "shop/routes tls[0]", "")),
+    ],
+)
+def test_records_are_told_apart_by_their_type(kind: str, told: tuple[str, ...]) -> None:
+    """Of a request, its own source and rule count; of a connection, those of its filter chain."""
+    record = dict.fromkeys(access_log()["typed_config"]["record"])
+    record |= {"type": kind, "listener": "l", "destination": "c:3", "http.route_config": "80"}
+    record |= {"http.source": "a:1", "tcp.source": "b:2"}
+    record |= {"http.rule": "shop/routes http[0]", "tcp.rule": "shop/routes tls[0]"}
+    evidence = Evidence.from_record(fields_of(record))
+    assert (evidence.kind, evidence.source, evidence.rule, evidence.route_config) == told
 
 
 def test_no_simulated_upstream_is_off_loopback(program: Program, outside: Outside) -> None:
