@@ -17,9 +17,8 @@ OUTLIERS = {"consecutive5xxErrors": 1, "baseEjectionTime": "3600s", "maxEjection
 
 
 @pytest.fixture
-def pod(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> Egress:
+def pod(backend: LocalBackend) -> Egress:
     """A pod whose circuit opens after one error and stays open."""
-    monkeypatch.setattr("pytest_egress.contract.unsupported", lambda _: [])
     spec = {"host": HOST, "trafficPolicy": {"outlierDetection": OUTLIERS}}
     rule = document("DestinationRule", "rule", "default", spec)
     return Egress(backend, loads(documents(entry("api", HOST, {80: "HTTP"}), rule)))
