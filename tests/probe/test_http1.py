@@ -131,7 +131,7 @@ def test_a_message_ends_where_it_says(data: bytes, status: int, body: bytes) -> 
     started = time.monotonic()
     response = _response(data)
     assert (response.status, response.body, response.truncated) == (status, body, False)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4.5  # the timeout is 5
 
 
 def test_fields_and_trailers() -> None:
@@ -216,7 +216,7 @@ def test_answers_that_are_not_http(data: bytes, problem: str) -> None:
     kind, message = _failure(data)
     assert kind == "protocol"
     assert problem in message
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4.5  # the timeout is 5
 
 
 @pytest.mark.parametrize(
