@@ -141,7 +141,12 @@ def _run_probe(options: argparse.Namespace) -> int:
     if options.batch:
         if options.urls or options.contract:
             raise ProbeError("--batch brings its own contracts and calls: give no URL and no -c")
-        return probe_batch(options.batch, envoy=options.envoy, timeout=options.timeout)
+        return probe_batch(
+            options.batch,
+            envoy=options.envoy,
+            pod_root=options.pod_root,
+            timeout=options.timeout,
+        )
     if not options.urls:
         raise ProbeError("give at least one URL, such as https://api.weather.com")
     if not options.contract:

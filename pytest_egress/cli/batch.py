@@ -32,8 +32,8 @@ _ADDRESS = "203.0.113.1"  # where a call goes that names no address (TEST-NET-3,
 _FIELDS = ("listener", "filter_chain", "route_config", "route", "cluster")
 
 
-def probe_batch(source: str, *, envoy: str = "", timeout: float = 5.0) -> int:
-    """Answer each line of ``source``.
+def probe_batch(source: str, *, envoy: str = "", pod_root: str = "/", timeout: float = 5.0) -> int:
+    """Answer each line of ``source``; ``pod_root`` stands for the root directory of every pod.
 
     Returns:
         0, or 3 when an outcome was inconclusive, a proxy could not be brought up, or this program
@@ -42,7 +42,7 @@ def probe_batch(source: str, *, envoy: str = "", timeout: float = 5.0) -> int:
     Raises:
         ProbeError: at the end, for lines that are no JSON objects.
     """
-    backend = LocalBackend(envoy=envoy)
+    backend = LocalBackend(envoy=envoy, pod_root=pod_root)
     unanswered = False
     cases = list(read_lines(source))
     try:

@@ -6,6 +6,7 @@ at their addresses.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pytest_egress.contract.resources import MeshConfig
@@ -42,7 +43,7 @@ def in_pod(bootstrap: Json, program: Program, mesh: MeshConfig) -> Json:
 def may_be_refused(program: Program, mesh: MeshConfig) -> bool:
     """Whether the program has something in it that Envoy is known to refuse: it is to be asked."""
     addresses = [item["address"] for item in (*program.listeners, *_own(program, mesh)[1:])]
-    distinct = {str(address) for address in addresses}
+    distinct = {json.dumps(address, sort_keys=True) for address in addresses}
     return (
         len(distinct) < len(addresses)
         or any(map(_partial_names, program.listeners))

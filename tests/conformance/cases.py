@@ -15,9 +15,13 @@ from pytest_egress.contract.resources import MeshConfig, OutboundTrafficPolicy, 
 from pytest_egress.envoy import Program, compile_contract
 
 __all__ = [
+    "RECORDED",
     "Case",
     "compile_case",
     "contract_of",
+    "enforced",
+    "left_out",
+    "needs_a_cluster",
     "read_cases",
     "recorded",
     "waits",
@@ -25,6 +29,9 @@ __all__ = [
 ]
 
 Case: TypeAlias = Mapping[str, Any]
+
+#: The files of recorded cases.
+RECORDED = ("validation", "behaviour", "structure", "generated")
 
 
 def read_cases(name: str) -> list[dict[str, Any]]:
@@ -34,18 +41,41 @@ def read_cases(name: str) -> list[dict[str, Any]]:
 
 
 @cache
-def recorded(name: str) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
-    """The cases that can be compared, and the ids of those that wait."""
-    cases = read_cases(name)
-    left_out = {case["id"] for case in cases if waits(case)}
-    compared = tuple(case for case in cases if case["id"] not in left_out)
-    return compared, tuple(sorted(left_out))
+def recorded(name: str) -> tuple[dict[str, Any], ...]:
+    """The recorded cases of a file that can be compared."""
+    return tuple(case for case in map(_with_calls, read_cases(name)) if not waits(case))
+
+
+def left_out(name: str) -> int:
+    """How many recorded cases of a file need what is not supported yet."""
+    return len(read_cases(name)) - len(recorded(name))
+
+
+@cache
+def enforced(name: str) -> tuple[dict[str, Any], ...]:
+    """Those with calls whose contracts need no cluster, so that the embedded Envoy runs them."""
+    return tuple(case for case in recorded(name) if "calls" in case and not needs_a_cluster(case))
+
+
+def needs_a_cluster(case: Case) -> bool:
+    """Whether the contract is refused for what only a cluster can do."""
+    return any(it.severity == "error" for it in unsupported(contract_of(case)))
+
+
+def _with_calls(case: dict[str, Any]) -> dict[str, Any]:
+    """A structure case's simulated calls, in the words of the other files."""
+    if "simulate" not in case:
+        return case
+    calls = [{**call, "id": f"c{i}"} for i, call in enumerate(case["simulate"])]
+    return {**case, "calls": calls}
 
 
 def waits(case: Case) -> bool:
     """Whether the case needs what is not supported yet."""
     if "verdict" in case.get("istiod", {}):
         return False  # a document for validation
+    if case.get("type") == "router":
+        return True
     return any(it.rule == "unsupported-kind" for it in unsupported(contract_of(case)))
 
 

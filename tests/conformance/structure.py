@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from pytest_egress.envoy import Program
 
-__all__ = ["ALLOWED", "Allowance", "compare", "differences", "normalize"]
+__all__ = [
+    "ALLOWED",
+    "UNORDERED",
+    "Allowance",
+    "compare",
+    "configuration_differences",
+    "differences",
+    "normalize",
+    "normalized",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,8 @@ ALLOWED = (
 #: Not a difference either: istiod takes these from Go maps, in no fixed order.
 UNORDERED = ("listeners", "routes", "endpoints")
 
-_KEYS = (("listeners", "name"), ("routes", "name"), ("clusters", "name"))
+_Configuration: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
+_KINDS = {"listeners": "name", "routes": "name", "clusters": "name", "endpoints": "cluster_name"}
 
 
 def differences(program: Program, istiod: Mapping[str, Any]) -> list[str]:
@@ -71,21 +81,33 @@ def differences(program: Program, istiod: Mapping[str, Any]) -> list[str]:
 
 def compare(program: Program, istiod: Mapping[str, Any]) -> tuple[list[str], Counter[str]]:
     """The differences, and how often each allowance was made use of."""
-    found: list[str] = []
     used: Counter[str] = Counter()
-    for kind, key in (*_KEYS, ("endpoints", "cluster_name")):
-        ours = {it[key]: it for it in getattr(program, kind)}
-        theirs = {it[key]: normalize(it, used) for it in istiod.get(kind, ())}
-        found += (f"{kind}: {name!r} only in ours" for name in sorted(ours.keys() - theirs.keys()))
-        found += (
-            f"{kind}: {name!r} only in istiod" for name in sorted(theirs.keys() - ours.keys())
-        )
-        for name in sorted(ours.keys() & theirs.keys()):
-            found += (f"{kind}[{name}]{line}" for line in _diff(ours[name], theirs[name]))
-    order = [it["name"] for it in program.clusters], [it["name"] for it in istiod["clusters"]]
-    if not found and order[0] != order[1]:
-        found.append(f"clusters: order {order[0]} != {order[1]}")
-    return found, used
+    ours = {kind: list(getattr(program, kind)) for kind in _KINDS}
+    theirs = {kind: [normalize(it, used) for it in istiod.get(kind, ())] for kind in _KINDS}
+    return configuration_differences(ours, theirs), used
+
+
+def configuration_differences(ours: _Configuration, theirs: _Configuration) -> list[str]:
+    """The differences of two configurations, each as one line that begins with its place."""
+    found: list[str] = []
+    for kind, key in _KINDS.items():
+        one, other = ({it[key]: it for it in side[kind]} for side in (ours, theirs))
+        found += (f"{kind}[{name}]: only in ours" for name in sorted(one.keys() - other.keys()))
+        found += (f"{kind}[{name}]: only in istiod" for name in sorted(other.keys() - one.keys()))
+        for name in sorted(one.keys() & other.keys()):
+            found += (f"{kind}[{name}]{line}" for line in _diff(one[name], other[name]))
+        names = [[it[key] for it in side[kind]] for side in (ours, theirs)]
+        if not found and names[0] != names[1]:
+            if sorted(names[0]) != sorted(names[1]):
+                found.append(f"{kind}: one of a name more than once {names[0]} != {names[1]}")
+            elif kind not in UNORDERED:
+                found.append(f"{kind}: order {names[0]} != {names[1]}")
+    return found
+
+
+def normalized(istiod: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Take what `ALLOWED` names out of istiod's configuration."""
+    return {kind: [normalize(it) for it in istiod.get(kind, ())] for kind in _KINDS}
 
 
 def normalize(value: Any, used: Counter[str] | None = None, parent: str = "") -> Any:

@@ -12,17 +12,20 @@ from tests.conformance.cases import compile_case, recorded
 from tests.conformance.simulation import Call, call_differences, simulate
 from tests.conformance.structure import ALLOWED, compare, differences, normalize
 
+_WHOLE = [*recorded("structure"), *recorded("generated")]
+_CALLS = [*recorded("behaviour"), *recorded("generated")]
 
-@pytest.mark.parametrize("case", recorded("structure")[0], ids=lambda case: case["id"])
+
+@pytest.mark.parametrize("case", _WHOLE, ids=lambda case: case["id"])
 def test_configuration_equals_istiods(case: dict[str, Any]) -> None:
     """Listeners, routes, clusters and endpoints are those that istiod pushes, as whole JSON."""
     program = compile_case(case)
     assert differences(program, case["istiod"]) == []
     met = case["istiod"].get("simulate", ())
-    assert call_differences(program, case.get("simulate", ()), met) == []
+    assert call_differences(program, case["calls"] if met else (), met) == []
 
 
-@pytest.mark.parametrize("case", recorded("behaviour")[0], ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", _CALLS, ids=lambda case: case["id"])
 def test_calls_meet_what_they_meet_under_istiod(case: dict[str, Any]) -> None:
     """Each call gets istiod's verdict, listener, chain, virtual host, route and cluster."""
     program = compile_case(case)
@@ -35,7 +38,7 @@ def test_calls_meet_what_they_meet_under_istiod(case: dict[str, Any]) -> None:
 
 def test_comparison_sees_every_kind_of_difference() -> None:
     """A change anywhere in istiod's answer is reported, so the equality above means something."""
-    case = recorded("structure")[0][0]
+    case = recorded("structure")[0]
     program = compile_case(case)
     for kind, path in (
         ("listeners", ("filter_chains", 0, "transport_socket_connect_timeout")),
@@ -55,7 +58,7 @@ def test_comparison_sees_every_kind_of_difference() -> None:
 def test_every_allowance_is_needed_and_has_a_reason() -> None:
     """An allowance that no case makes use of would hide the first difference it meets."""
     used: Counter[str] = Counter()
-    for case in recorded("structure")[0]:
+    for case in recorded("structure"):
         used += compare(compile_case(case), case["istiod"])[1]
     assert set(used) == {allowance.name for allowance in ALLOWED}
     assert all(allowance.reason for allowance in ALLOWED)

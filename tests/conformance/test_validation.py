@@ -12,7 +12,7 @@ from tests.conformance.test_report import told
 
 def test_every_recorded_document_is_judged_as_by_istiod() -> None:
     """``validate --batch`` accepts, warns and refuses as the API server and istiod do."""
-    documents = compare.validation(recorded("validation")[0])
+    documents = compare.validation(recorded("validation"))
     sys.stdout.write(told(documents) + "\n")
     assert documents.total >= 357
     assert documents.unexplained == [], told(documents)
@@ -20,7 +20,7 @@ def test_every_recorded_document_is_judged_as_by_istiod() -> None:
 
 def test_every_problem_stands_inside_its_document() -> None:
     """Each finding about a recorded document points at an existing character of it."""
-    for case in recorded("validation")[0]:
+    for case in recorded("validation"):
         lines = case["yaml"].splitlines()
         for problem in check(case["yaml"], file=case["id"]):
             place = problem.position

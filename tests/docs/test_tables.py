@@ -131,7 +131,7 @@ def test_conformance_counts() -> None:
         _code(row["file"]): [int(n.replace(",", "")) for n in re.findall(r"\d[\d,]*", row["cases"])]
         for row in DOCS["fidelity"].rows("file", "cases", "compared", "differences")
     }
-    assert len(shown) == 3
+    assert len(shown) == 4
     for path, numbers in shown.items():
         cases = [json.loads(line) for line in ROOT.joinpath(path).read_text("utf-8").splitlines()]
         calls = sum(len(case.get("calls", ())) for case in cases)

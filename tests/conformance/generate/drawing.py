@@ -15,10 +15,21 @@ _T = TypeVar("_T")
 
 
 class Choices:
-    """The choices of one example."""
+    """The choices of one example.
 
-    def __init__(self, draw: DrawFn) -> None:
+    A ``settled`` one is built without what istiod is known to answer now so and now so (resources
+    of one age; an address that several hosts share, or several that one host has), and without
+    what Envoy is known to refuse (DYNAMIC_DNS with HTTP/2; bytes on the proxy's own ports).
+    """
+
+    def __init__(self, draw: DrawFn, *, settled: bool = False) -> None:
         self._draw = draw
+        self.settled = settled
+        self._days = list(range(1, 29))
+
+    def day(self) -> int:
+        """A day of the month, another one each time."""
+        return self._days.pop(self.number(0, len(self._days) - 1))
 
     def chance(self, percent: int) -> bool:
         """True so often; shrinks to False."""

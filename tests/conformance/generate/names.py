@@ -49,25 +49,22 @@ LABELS: tuple[dict[str, str], ...] = (
     {"version": "v2"},
 )
 SUBSETS = ("v1", "v2", "canary")
-# All older than the oracle takes a resource to be that says nothing of its age: it counts as
-# yet to be created with us.
-_CREATED = tuple(f"2023-01-{day:02}T00:00:00Z" for day in range(1, 29))
 _VERSIONS = ("v1", "v1beta1", "v1alpha3")
 
 
 def resource(
     choices: Choices, kind: str, index: int, spec: Json, namespace: str = "", **metadata: Any
 ) -> Json:
-    """An object of a kind, of any version and mostly of an age of its own.
-
-    Of objects of one age istiod takes now one first and then another.
-    """
+    """An object of a kind, of any version and mostly of an age of its own."""
     about: Json = {
         "name": f"{kind.lower()}-{index}",
         "namespace": namespace or some_namespace(choices),
         **metadata,
     }
-    choices.maybe(75, about, "creationTimestamp", _CREATED)
+    if choices.settled or choices.chance(75):
+        # Older than the oracle takes a resource to be that says nothing of its age: with us that
+        # is one yet to be created.
+        about["creationTimestamp"] = f"2023-01-{choices.day():02}T00:00:00Z"
     return {
         "apiVersion": f"networking.istio.io/{choices.one(_VERSIONS)}",
         "kind": kind,

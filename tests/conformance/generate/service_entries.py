@@ -39,14 +39,20 @@ def service_entry(choices: Choices, index: int) -> Json:
     elif named and not endpoints:
         hosts = EXACT_HOSTS
     opaque = any(group(port.get("protocol", "")) == "tcp" for port in ports)
-    several = 1 if opaque and resolution != "NONE" else 3
-    spec: Json = {"hosts": choices.some(hosts, 1, several), "ports": ports}
-    if resolution != "NONE" or choices.chance(50):
-        spec["resolution"] = resolution
+    addresses: list[str] = []
     if not dynamic and choices.chance(35):
         ranges = _CIDRS if resolution in {"NONE", "STATIC"} else ()
-        # Of several it is not the same one each time that becomes an HTTP domain.
-        spec["addresses"] = choices.some((*ADDRESSES, *ranges), 1, 2 if choices.chance(20) else 1)
+        several = 2 if not choices.settled and choices.chance(20) else 1
+        addresses = choices.some((*ADDRESSES, *ranges), 1, several)
+        if choices.settled:
+            own = f"240.3.{index}.0"
+            addresses = [choices.one((own, f"{own}/24")) if ranges else own]
+    most = 1 if (opaque and resolution != "NONE") or (addresses and choices.settled) else 3
+    spec: Json = {"hosts": choices.some(hosts, 1, most), "ports": ports}
+    if resolution != "NONE" or choices.chance(50):
+        spec["resolution"] = resolution
+    if addresses:
+        spec["addresses"] = addresses
     if endpoints:
         spec["endpoints"] = endpoints
     elif resolution not in {"NONE", "DYNAMIC_DNS"} and choices.chance(15):
@@ -86,7 +92,9 @@ def _ports(choices: Choices, *, dynamic: bool) -> list[Json]:
             ]
         )
         if dynamic:
-            protocol = choices.one(("HTTP", "TLS", "GRPC", "HTTP2"))
+            protocol = choices.one(("HTTP", "TLS", *(() if choices.settled else ("GRPC", "HTTP2"))))
+        elif choices.settled and number in {15001, 15021}:
+            protocol = "HTTP"
         name = f"{protocol.lower().replace('_', '-') or 'auto'}-{number}"
         port: Json = {"number": number, "name": name}
         if protocol or choices.chance(50):
