@@ -23,7 +23,7 @@ from pytest_egress.verdict import Judgement, judge
 if TYPE_CHECKING:
     import requests
 
-    from pytest_egress.capture.calls import Call
+    from pytest_egress.capture.calls import Call, Calls
     from pytest_egress.capture.capture import Capture, OnBlocked
     from pytest_egress.capture.command import Completed, Pod
     from pytest_egress.capture.log import Log
@@ -50,6 +50,7 @@ class Egress(Probes):
         workload: who is asking.
         timeout: seconds that one probe may take, unless it says otherwise.
         on_outcome: called with each outcome, for the report of a failing test.
+        on_calls: called with the calls of each capture or command that has ended.
         exclude: what every capture leaves out, beside loopback.
         test: the name of the test, for the call log.
     """
@@ -62,6 +63,7 @@ class Egress(Probes):
         *,
         timeout: float = 5.0,
         on_outcome: Callable[[Outcome], None] | None = None,
+        on_calls: Callable[[Calls], None] | None = None,
         exclude: Iterable[str] = (),
         test: str = "",
     ) -> None:
@@ -70,6 +72,7 @@ class Egress(Probes):
         self.workload = workload or Workload()
         self._timeout = timeout
         self._on_outcome = on_outcome
+        self._on_calls = on_calls
         self._exclude = tuple(exclude)
         self._test = test
         self._session: requests.Session | None = None
@@ -191,7 +194,7 @@ class Egress(Probes):
         mesh: Any = self.mesh
         if not hasattr(mesh, "settle"):
             raise ProbeError(f"backend {self.backend.name} cannot take in calls of this machine")
-        return Log(mesh, partial(_declared, mesh), self._test)
+        return Log(mesh, partial(_declared, mesh), self._test, self._on_calls)
 
     def _explain_call(self, call: Call) -> str:
         where = f"\nmade at   {call.where}" if call.where else ""
@@ -291,6 +294,7 @@ class Egress(Probes):
             workload or self.workload,
             timeout=self._timeout,
             on_outcome=self._on_outcome,
+            on_calls=self._on_calls,
             exclude=self._exclude,
             test=self._test,
         )

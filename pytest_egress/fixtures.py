@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from pytest_egress.capture.calls import Calls
     from pytest_egress.capture.capture import Capture
     from pytest_egress.egress import Egress
+    from pytest_egress.gathering import Gathering
     from pytest_egress.outcome import Outcome
     from pytest_egress.upstream import Upstreams
 
 __all__ = [
     "CAPTURE",
+    "GATHERING",
     "OUTCOMES",
     "egress",
     "egress_backend",
@@ -29,6 +32,9 @@ __all__ = [
 
 #: On a test's item: the capture that its fixture has begun.
 CAPTURE: pytest.StashKey[Capture] = pytest.StashKey()
+
+#: On the config: what the run has called, where that is asked for.
+GATHERING: pytest.StashKey[Gathering] = pytest.StashKey()
 
 #: On a test's item: what its probes found.
 OUTCOMES: pytest.StashKey[list[Outcome]] = pytest.StashKey()
@@ -97,12 +103,16 @@ def egress(
         _fail(error)
     outcomes: list[Outcome] = []
     item.stash[OUTCOMES] = outcomes
+    gathering = config.stash.get(GATHERING, None)
+    if gathering is not None:
+        gathering.declare(contract)
     pod = Egress(
         egress_backend,
         contract,
         workload,
         timeout=lookup(config, "timeout")[0],
-        on_outcome=outcomes.append,
+        on_outcome=partial(_keep, outcomes, gathering, item.nodeid),
+        on_calls=None if gathering is None else partial(gathering.add_calls, test=item.nodeid),
         exclude=lookup(config, "capture-exclude")[0],
         test=item.nodeid,
     )
@@ -138,6 +148,14 @@ def egress_captured(request: pytest.FixtureRequest, egress: Egress) -> Iterator[
     del item.stash[CAPTURE]
     if failure:
         _fail(AssertionError(failure))
+
+
+def _keep(
+    outcomes: list[Outcome], gathering: Gathering | None, test: str, outcome: Outcome
+) -> None:
+    outcomes.append(outcome)
+    if gathering is not None:
+        gathering.add_outcome(outcome, test)
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -40,6 +40,8 @@ def captures(config: pytest.Config, item: pytest.Item) -> bool:
         pytest.UsageError: the marker's arguments are wrong.
     """
     value, source = lookup(config, "capture", item)
+    if source != "marker" and lookup(config, "record")[0]:
+        return True
     return bool(_captured(item, value)[0] if source == "marker" else value)
 
 
@@ -54,6 +56,8 @@ def capture_options(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
     options = _captured(item, mark)[1] if mark is not None else {}
     if source != "marker":
         options["on_blocked"] = on_blocked
+    if lookup(config, "record")[0]:
+        options["on_blocked"] = "allow"
     return options
 
 
@@ -146,6 +150,8 @@ class Loader:
             pytest.UsageError: the marker's argument is no policy.
         """
         mode, source = lookup(self._config, "policy", item)
+        if lookup(self._config, "record")[0]:
+            mode, source = "ALLOW_ANY", "command line"  # what is not declared is to be seen
         if source == "marker":
             mode = _policy(item, mode)
         if source == "default" or mode == contract.mesh.outbound_traffic_policy.mode:
@@ -183,6 +189,8 @@ class Loader:
             value = [str(argument) for argument in mark.args]
             if item is not None:
                 base = item.path.parent
+        if not value and lookup(self._config, "record")[0]:
+            return Contract()
         if not value:
             raise pytest.UsageError(
                 "there is no contract: name the Istio YAML with egress_contract in the ini file, "
@@ -199,7 +207,7 @@ class Loader:
                 contract = _load(sources, base, pod_root(self._config), mesh)
             except ContractError as error:
                 raise pytest.UsageError(_unusable(error)) from None
-            if not contract.service_entries:
+            if not contract.service_entries and not lookup(self._config, "record")[0]:
                 raise pytest.UsageError(_empty(contract))
             self._contracts[key] = dataclasses.replace(
                 contract, warnings=(*warnings, *contract.warnings)

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_egress.fixtures import (
     CAPTURE,
+    GATHERING,
     OUTCOMES,
     egress,
     egress_backend,
@@ -46,6 +47,7 @@ _MARKERS = {
 }
 _EXPECTATIONS = ("egress_reachable", "egress_blocked", "egress_resolves")
 _SECTION = "egress evidence"
+_GATHERED = ("cov", "cov-fail-under", "record")
 _CAPTURED: pytest.StashKey[str] = pytest.StashKey()
 _MOST_OUTCOMES = 10  # in the section of one failing test
 
@@ -59,6 +61,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     for signature, meaning in _MARKERS.items():
         config.addinivalue_line("markers", f"{signature}: {meaning}")
+    if any(lookup(config, name)[0] for name in _GATHERED):
+        from pytest_egress.gathering import Gathering
+
+        config.stash[GATHERING] = gathering = Gathering(config)
+        config.pluginmanager.register(gathering, "egress-gathering")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -128,7 +135,8 @@ def _add_capture(config: pytest.Config, item: pytest.Function) -> None:
     """Give a test whose connections are to be captured the fixture that does it."""
     if "egress_captured" in item.fixturenames:
         return
-    if item.get_closest_marker("egress_captured") or lookup(config, "capture")[0]:
+    asked = lookup(config, "capture")[0] or lookup(config, "record")[0]
+    if asked or item.get_closest_marker("egress_captured"):
         from pytest_egress.loading import captures
 
         if captures(config, item):

@@ -37,6 +37,16 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _percent(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise ValueError("expected a share in percent, 0 to 100")
+    return value
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text in choices:
@@ -191,6 +201,33 @@ SETTINGS = (
         parse=_choice("fail", "warn", "allow"),
         metavar="ACTION",
         marker="egress_captured",
+    ),
+    Setting(
+        "cov",
+        "show which declared hosts and ports no test has called, and what was called beside them",
+        False,
+        parse=_truth,
+        flag=True,
+    ),
+    Setting(
+        "cov-fail-under",
+        "fail the run if less than this share of the declared hosts and ports was called (percent)",
+        0.0,
+        parse=_percent,
+        metavar="PERCENT",
+    ),
+    Setting(
+        "record",
+        "run in an open mesh and write the ServiceEntries that the tests need to this file",
+        "",
+        metavar="FILE",
+    ),
+    Setting(
+        "record-sidecar",
+        "add a Sidecar that shows what the tests need, and nothing else, to the recorded file",
+        False,
+        parse=_truth,
+        flag=True,
     ),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

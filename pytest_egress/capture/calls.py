@@ -37,6 +37,7 @@ class Call:
         test: the test it belongs to.
         where: the line of the user's code that made it; None where no frame of it is on the stack.
         evidence: the proxy's record; None where there is none.
+        spoken: what the simulated outside heard: ``tls+http/1.1``, ``h2``, ``tcp`` and such.
     """
 
     host: str
@@ -56,6 +57,7 @@ class Call:
     test: str = ""
     where: CallSite | None = None
     evidence: Evidence | None = None
+    spoken: str = ""
 
     @property
     def target(self) -> str:

@@ -108,6 +108,7 @@ class Log:
         pod: the mesh to go through.
         declared: where a cluster's host is declared.
         test: the name of the test, for the calls.
+        on_calls: called with all of them when there will be no more.
     """
 
     def __init__(
@@ -115,11 +116,13 @@ class Log:
         pod: Dialler,
         declared: Callable[[Evidence], tuple[Position, ...]],
         test: str = "",
+        on_calls: Callable[[Calls], None] | None = None,
     ) -> None:
         self.pod = pod
         self.calls = Calls(self.read)
         self._declared = declared
         self._test = test
+        self._on_calls = on_calls
         self._lock = threading.Lock()
         self._order = itertools.count()
         self._names: dict[str, str] = {}
@@ -211,6 +214,8 @@ class Log:
     def freeze(self) -> None:
         """There will be no more calls."""
         self.calls.freeze(self.read())
+        if self._on_calls is not None:
+            self._on_calls(self.calls)
 
     def read(self) -> list[Call]:
         """All calls so far; the records of everything that has been done are waited for."""
@@ -252,10 +257,14 @@ class Log:
 
     def _call(self, connection: _Connection, evidence: Evidence | None, control: str) -> Call:
         accepted = self.pod.accepted(evidence) if evidence is not None else None
-        problem = accepted.details.get("problem") if accepted is not None else ""
+        details = accepted.details if accepted is not None else {}
+        problem = details.get("problem", "")
         http = evidence is not None and evidence.kind == "http"
         sni = evidence.requested_server_name if evidence is not None else ""
-        protocol = "http" if http else "tls" if sni else "tcp"
+        # Where a listener does not look into the bytes, the outside has seen what they are.
+        spoken = str(details.get("protocol", ""))
+        sni = sni or str(details.get("sni", ""))
+        protocol = "http" if http else "tls" if sni else _protocol(spoken)
         attempt = Attempt(
             f"{protocol}://{connection.host}:{connection.port}",
             protocol,
@@ -294,6 +303,7 @@ class Log:
             test=self._test,
             where=connection.where,
             evidence=evidence,
+            spoken=spoken,
         )
 
 
@@ -307,6 +317,11 @@ def outside_of_contract(calls: Calls, explain: Callable[[Call], str]) -> str:
     if len(found) > _MOST_TOLD:
         told.append(f"... and {len(found) - _MOST_TOLD} more")
     return "\n\n".join([f"{len(found)} {noun} outside of the contract:", *told])
+
+
+def _protocol(spoken: str) -> str:
+    first = spoken.partition("+")[0]
+    return {"tls": "tls", "http/1.0": "http", "http/1.1": "http", "h2": "http"}.get(first, "tcp")
 
 
 def _failed(answer: DnsAnswer) -> Failure:

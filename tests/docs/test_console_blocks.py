@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,11 @@ def _exit_code(arguments: list[str]) -> int:
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if any(c.startswith(_RUN) for c, _ in _commands(page))],
+    [
+        page
+        for page in PAGES
+        if any(command.split()[0] in {_RUN, "pytest"} for command, _ in _commands(page))
+    ],
     ids=lambda page: page.name,
 )
 def test_output_is_real(
@@ -62,6 +67,15 @@ def test_output_is_real(
             streams = capsys.readouterr()
             real = streams.out + streams.err
             assert _matches(shown, real), f"{page.name}: $ {command}\n{real}"
+        elif words[0] == "pytest":
+            done = subprocess.run(
+                [sys.executable, "-m", *words, "-p", "no:cacheprovider"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            code = done.returncode
+            assert _matches(shown, done.stdout), f"{page.name}: $ {command}\n{done.stdout}"
         elif words[0] == "cat":
             (tmp_path / words[1]).write_text(shown, encoding="utf-8")
         elif words == ["echo", "$?"]:
@@ -72,7 +86,7 @@ def test_output_is_real(
 def test_commands_are_known(page: Page) -> None:
     """No example names a program that this test knows nothing of."""
     for command, _ in _commands(page):
-        assert command.split()[0] in {_RUN, "cat", "echo", "python3"}, command
+        assert command.split()[0] in {_RUN, "cat", "echo", "pytest", "python3"}, command
 
 
 @pytest.mark.parametrize(
