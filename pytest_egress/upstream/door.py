@@ -121,5 +121,8 @@ class Door:
             filler.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 dial(filler, (self.ip, self.number))
-            if not select.select([], [filler], [], 1.0 if sys.platform == "linux" else 0.05)[1]:
+            # poll(): select() cannot watch the files of a process that has many open.
+            poll = select.poll()
+            poll.register(filler, select.POLLOUT)
+            if not poll.poll(1000 if sys.platform == "linux" else 50):
                 break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -40,6 +42,16 @@ def test_stop_leaves_nothing(tmp_path: Path) -> None:
     assert open_files() == files
     assert set(threading.enumerate()) == threads
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_hang_in_a_process_with_many_open_files(tmp_path: Path) -> None:
+    """A run with many places has descriptors beyond what select() can watch."""
+    with Outside(tmp_path / "outside") as outside, contextlib.ExitStack() as stack:
+        for _ in range(1100):
+            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        outside.declare(["a.example"], [80])
+        outside.host("a.example").hang()
+        assert outside.errors == []
 
 
 def test_stop_twice_is_once(outside: Outside) -> None:
