@@ -9,7 +9,12 @@ from pytest_egress.contract.position import Problem
 from pytest_egress.contract.report import Path
 from pytest_egress.contract.suggest import nearest
 from pytest_egress.contract.syntax import HTTP_PROTOCOLS, TLS_PROTOCOLS, is_ip
-from pytest_egress.contract.virtual_service.lint.declared import MESH, Declared, is_cluster_host
+from pytest_egress.contract.virtual_service.lint.declared import (
+    HTTP_WITHOUT_HOST,
+    MESH,
+    Declared,
+    is_cluster_host,
+)
 from pytest_egress.contract.virtual_service.lint.walk import (
     Match,
     callers,
@@ -30,7 +35,6 @@ _WANTED = {
     "tls": "they need a port of protocol HTTPS or TLS",
     "tcp": "they need a port of protocol TCP",
 }
-_HTTP_WITHOUT_HOST = 80  # where istiod makes a virtual host for a host that nobody declares
 
 
 def lint_binding(service: VirtualService, declared: Declared) -> Iterator[Problem]:
@@ -80,7 +84,7 @@ def _gateways(service: VirtualService, declared: Declared) -> Iterator[Problem]:
 
 def _host(service: VirtualService, host: str, path: Path, declared: Declared) -> Iterator[Problem]:
     if not declared.knows(host):
-        where = f" but on port {_HTTP_WITHOUT_HOST}" if service.http else ""
+        where = f" but on port {HTTP_WITHOUT_HOST}" if service.http else ""
         message = (
             f'no ServiceEntry declares "{host}": its routes have no effect{where}. '
             f"{declared.mend(host)}"
@@ -93,7 +97,7 @@ def _host(service: VirtualService, host: str, path: Path, declared: Declared) ->
     ports = [
         number
         for number, protocol in declared.applied(host).items()
-        if protocol in _PROTOCOLS["http"] and number != _HTTP_WITHOUT_HOST
+        if protocol in _PROTOCOLS["http"] and number != HTTP_WITHOUT_HOST
     ]
     if ports:
         message = (
@@ -111,7 +115,7 @@ def _ports(service: VirtualService, ports: dict[int, str], declared: Declared) -
         suited = {number for number, name in ports.items() if name in _PROTOCOLS[protocol]}
         listening = {*ports, *declared.listeners}
         if protocol == "http":
-            listening.add(_HTTP_WITHOUT_HOST)
+            listening.add(HTTP_WITHOUT_HOST)
         matches: Sequence[Match] = route.match
         for j, match in enumerate(matches):
             caller = callers(match)
@@ -134,4 +138,4 @@ def _ports(service: VirtualService, ports: dict[int, str], declared: Declared) -
 def _elsewhere(protocol: str, ports: dict[int, str], declared: Declared) -> set[int]:
     """Ports that a match may name and that are not those of the hosts."""
     other = set(declared.listeners) - ports.keys()
-    return other | ({_HTTP_WITHOUT_HOST} if protocol == "http" else set())
+    return other | ({HTTP_WITHOUT_HOST} if protocol == "http" else set())

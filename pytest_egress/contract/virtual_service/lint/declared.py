@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from pytest_egress.contract.kubernetes.inferred import full_name
 from pytest_egress.contract.resources import Resource, ServiceEntry, Sidecar
 from pytest_egress.contract.suggest import nearest
+from pytest_egress.contract.syntax import HTTP_PROTOCOLS
 from pytest_egress.contract.virtual_service.resource import VirtualService
 
 if TYPE_CHECKING:
     from pytest_egress.contract.destination_rule.resource import DestinationRule
     from pytest_egress.contract.kubernetes.resource import KubernetesService
 
-__all__ = ["MESH", "Declared", "is_cluster_host"]
+__all__ = ["HTTP_WITHOUT_HOST", "MESH", "Declared", "is_cluster_host"]
 
 MESH = "mesh"
+#: The port on which istiod makes a virtual host for a host that nobody declares.
+HTTP_WITHOUT_HOST = 80
 _CLUSTER = ".svc.cluster.local"
 # A contract may declare thousands of hosts, and lack as many: comparing names is slow.
 _MOST_COMPARED = 30
@@ -89,6 +92,17 @@ class Declared:
         for name in self._meant(host.lower()):
             found.update(self.hosts[name])
         return found
+
+    def called(self, host: str) -> set[int]:
+        """The ports on which http routes for ``host`` are taken; those of a wildcard are not."""
+        exact = self._lowered.get(host.lower(), ())
+        names = self._meant(host.lower()) if host.startswith("*") else exact
+        return {
+            number
+            for name in names
+            for number, protocol in self.hosts[name].items()
+            if protocol in HTTP_PROTOCOLS or not protocol
+        }
 
     def meant(self, host: str) -> Iterator[str]:
         """The declared hosts that a VirtualService for ``host`` is applied to."""

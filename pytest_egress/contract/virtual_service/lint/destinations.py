@@ -8,8 +8,11 @@ from pytest_egress.contract.kubernetes.inferred import full_name
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.report import Path
 from pytest_egress.contract.suggest import did_you_mean
-from pytest_egress.contract.syntax import HTTP_PROTOCOLS
-from pytest_egress.contract.virtual_service.lint.declared import Declared, is_cluster_host
+from pytest_egress.contract.virtual_service.lint.declared import (
+    HTTP_WITHOUT_HOST,
+    Declared,
+    is_cluster_host,
+)
 from pytest_egress.contract.virtual_service.lint.walk import (
     Route,
     destinations,
@@ -97,12 +100,8 @@ def _unsaid_port(
 ) -> Iterator[Problem]:
     """Without a port an http route keeps that of the call, which the destination may not have."""
     wanted = {caller.port for caller in mesh_matches(route)}
-    called = {
-        number
-        for host in service.hosts
-        for number, protocol in declared.applied(host).items()
-        if protocol in HTTP_PROTOCOLS or not protocol
-    }
+    called = {number for host in service.hosts for number in declared.called(host)}
+    called |= wanted & {HTTP_WITHOUT_HOST}
     missing = sorted(number for number in called if number not in ports and wanted & {0, number})
     if missing and ports and "ServiceEntry" not in declared.refused:
         example = min(ports)

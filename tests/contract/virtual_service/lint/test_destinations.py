@@ -80,6 +80,13 @@ def test_without_a_port_an_http_route_keeps_that_of_the_call() -> None:
     assert rule == "lint/destination-port"
     assert "that of the call (80)" in message
     assert "port: {number: 443}" in message
+    named = service(
+        "hosts: [b.example], http: [{match: [{port: 80}], "
+        "route: [{destination: {host: b.example}}]}]"
+    )
+    assert [rule for rule, _ in found(B, named)] == ["lint/destination-port"]
+    wildcard = declare("*.example", "8443/HTTP", "80/HTTP")
+    assert found(wildcard, A, to("host: a.example")) == []
     elsewhere = service(
         "hosts: [a.example], http: [{match: [{port: 8080}], "
         "route: [{destination: {host: b.example}}]}]"
