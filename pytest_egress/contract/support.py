@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Problem, Severity
 from pytest_egress.contract.report import Path
 from pytest_egress.contract.resources import Resource, ServiceEntry, Sidecar, WorkloadEntry
 
+if TYPE_CHECKING:
+    from pytest_egress.contract.virtual_service.resource import VirtualService
+
 __all__ = ["unsupported"]
 
 _NEEDS = "the embedded Envoy cannot enforce it, only a cluster can"
+_SEMANTICS = "internal.istio.io/route-semantics"
 _UNIX = "unix://"
 _SOCKET = "a Unix socket of the pod's own file system"
 
@@ -26,6 +31,7 @@ def unsupported(contract: Contract) -> list[Problem]:
         *(p for entry in contract.service_entries for p in _service_entry(entry, contract)),
         *(p for workload in contract.workload_entries for p in _workload(workload)),
         *(p for sidecar in contract.sidecars for p in _sidecar(sidecar)),
+        *(p for service in contract.virtual_services for p in _virtual_service(service)),
         *_destination_rules(contract),
         *(_not_yet(gateway) for gateway in contract.gateways),
     ]
@@ -38,6 +44,12 @@ def _destination_rules(contract: Contract) -> Iterator[Problem]:
         for rule in contract.destination_rules:
             for path, reason in needs_a_cluster(rule, contract):
                 yield _problem(rule, path, reason)
+
+
+def _virtual_service(service: VirtualService) -> Iterator[Problem]:
+    if service.metadata.annotations.get(_SEMANTICS) in {"gateway", "ingress"}:
+        reason = "Istio's own mark on what it makes of the Gateway API and of Ingress objects"
+        yield _problem(service, ("metadata", "annotations", _SEMANTICS), reason)
 
 
 def _service_entry(entry: ServiceEntry, contract: Contract) -> Iterator[Problem]:

@@ -56,3 +56,17 @@ def test_a_selector_is_fine_with_its_workload_entries() -> None:
         problem = unsupported(loads(text))[0]
         assert problem.severity == "warning"
         assert "spec.workloadSelector" in problem.message
+
+
+def test_istios_own_marks_are_not_for_contracts() -> None:
+    """They change what a VirtualService means."""
+    route = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: x\n"
+        "  annotations: {internal.istio.io/route-semantics: gateway}\n"
+        "spec: {hosts: [a.b], http: [{route: [{destination: {host: a.b}}]}]}\n"
+    )
+    [problem] = unsupported(loads(route))
+    assert problem.severity == "error"
+    assert problem.position.line == 5
+    assert "internal.istio.io/route-semantics: Istio's own mark" in problem.message
+    assert unsupported(loads(route.replace("gateway", "other"))) == []

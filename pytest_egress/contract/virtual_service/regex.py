@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 
-__all__ = ["regex_flaw"]
+__all__ = ["foreign_to_envoy", "regex_flaw"]
 
 _LONGEST = 1024
 _MOST_COPIES = 1000
@@ -54,15 +54,23 @@ def regex_flaw(pattern: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
+def foreign_to_envoy(pattern: str) -> str | None:
+    r"""The first ``\p{...}`` of a valid pattern that Envoy's RE2 does not know, though Go does."""
+    parser = _Parser(pattern)
+    parser.run()
+    return next((name for name in parser.names if name not in _shared_names()), None)
+
+
 class _Parser:
     """Walks over a pattern once.
 
     Of each part only one number is kept: how many copies of its innermost item its nested
     counted repetitions make, which RE2 limits. ``_top`` is that of the part a repetition
-    operator would apply to, None where there is none.
+    operator would apply to, None where there is none. ``names`` are those of Unicode properties.
     """
 
-    __slots__ = ("_at", "_groups", "_most", "_text", "_top")
+    __slots__ = ("_at", "_groups", "_most", "_text", "_top", "names")
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -70,6 +78,7 @@ class _Parser:
         self._top: int | None = None
         self._most = 1  # copies in the parts of the open group
         self._groups: list[int] = []
+        self.names: list[str] = []
 
     def run(self) -> None:
         """Raise for the first thing that is wrong."""
@@ -218,8 +227,9 @@ class _Parser:
         found = _PROPERTY.match(self._text, at)
         if found is None:
             raise _FlawError(f'"{self._text[at : at + 3]}" needs a name: \\p{{Greek}}')
-        name = found[1] if found[1] is not None else found[2]
-        if _folded(name.removeprefix("^")) not in _properties():
+        name = (found[1] if found[1] is not None else found[2]).removeprefix("^")
+        self.names.append(name)
+        if _folded(name) not in _properties():
             raise _FlawError(f'"{found[0]}" names no category or script that Go knows')
         return found.end()
 
@@ -274,6 +284,12 @@ _LOWER = str.maketrans(_CAPITALS, _CAPITALS.lower())
 def _properties() -> frozenset[str]:
     """The names that Go's parser finds; scripts of several words are not among them."""
     return frozenset(f"{_CATEGORIES} {_CATEGORY_NAMES} {_SCRIPTS}".split())
+
+
+@cache
+def _shared_names() -> frozenset[str]:
+    """The names, as they must be written, that RE2 knows as well."""
+    return frozenset(f"{_CATEGORIES} {_SCRIPTS}".split()) - {"Ascii", "Assigned", "Cn", "Lc"}
 
 
 _CATEGORIES = (

@@ -18,6 +18,7 @@ from pytest_egress.contract.virtual_service.lint.declared import (
 from pytest_egress.contract.virtual_service.lint.walk import (
     Match,
     callers,
+    for_mesh,
     in_mesh,
     mesh_matches,
     routes,
@@ -119,8 +120,7 @@ def _ports(service: VirtualService, ports: dict[int, str], declared: Declared) -
         matches: Sequence[Match] = route.match
         for j, match in enumerate(matches):
             caller = callers(match)
-            for_mesh = not caller.gateways or MESH in caller.gateways
-            if for_mesh and caller.port and caller.port not in listening:
+            if for_mesh(caller) and caller.port and caller.port not in listening:
                 message = f"the hosts declare no port {caller.port} ({known}): this never matches"
                 yield warning(
                     service, "lint/virtual-service-match-port", message, (*path, "match", j, "port")

@@ -1,4 +1,4 @@
-"""Settings of an http route that Istio accepts and that do nothing, or break the proxy."""
+"""Settings of an http route that Istio accepts and that do nothing."""
 
 from __future__ import annotations
 
@@ -11,24 +11,10 @@ from pytest_egress.contract.virtual_service.resource import VirtualService
 
 __all__ = ["lint_effects"]
 
-_REDIRECTS = frozenset({0, 301, 302, 303, 307, 308})
-
 
 def lint_effects(service: VirtualService) -> Iterator[Problem]:
-    """Faults for no call at all, redirects that Envoy has no word for."""
+    """Faults for no call at all."""
     for i, route in enumerate(service.http):
-        path: Path = ("spec", "http", i)
-        if route.redirect is not None and route.redirect.code not in _REDIRECTS:
-            message = (
-                f"Istio makes a route without an action of code {route.redirect.code}, which Envoy "
-                "refuses: use 301, 302, 303, 307 or 308"
-            )
-            yield warning(
-                service,
-                "lint/virtual-service-redirect-code",
-                message,
-                (*path, "redirect", "redirectCode"),
-            )
         if route.fault is None:
             continue
         delay, abort = route.fault.delay, route.fault.abort
@@ -41,10 +27,9 @@ def lint_effects(service: VirtualService) -> Iterator[Problem]:
             if not share
         ]
         for name in never:
+            path: Path = ("spec", "http", i, "fault", name)
             message = (
                 f"the {name} is never injected: no percentage means 0 %. "
                 "Write percentage: {value: 100}"
             )
-            yield warning(
-                service, "lint/virtual-service-fault-percentage", message, (*path, "fault", name)
-            )
+            yield warning(service, "lint/virtual-service-fault-percentage", message, path)

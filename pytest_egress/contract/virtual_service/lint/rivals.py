@@ -10,10 +10,11 @@ from pytest_egress.contract.kubernetes.inferred import full_name
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.syntax import TLS_PROTOCOLS
 from pytest_egress.contract.virtual_service.hosts import is_subset
-from pytest_egress.contract.virtual_service.lint.declared import MESH, Declared
+from pytest_egress.contract.virtual_service.lint.declared import Declared
 from pytest_egress.contract.virtual_service.lint.walk import (
     Caller,
     callers,
+    for_mesh,
     in_mesh,
     mesh_matches,
     routes,
@@ -21,13 +22,13 @@ from pytest_egress.contract.virtual_service.lint.walk import (
 )
 from pytest_egress.contract.virtual_service.resource import VirtualService
 
-__all__ = ["lint_replaced", "lint_rivals"]
+__all__ = ["age", "lint_replaced", "lint_rivals", "same_audience"]
 
 
 def lint_rivals(services: Iterable[VirtualService]) -> Iterator[Problem]:
     """Two for one host: sidecars do not merge them, the first one counts."""
     seen: dict[tuple[str, str], list[VirtualService]] = defaultdict(list)
-    ranked = sorted((it for it in services if in_mesh(it)), key=_age)
+    ranked = sorted((it for it in services if in_mesh(it)), key=age)
     for service in ranked:
         for i, host in enumerate(service.hosts):
             name = full_name(host, service.metadata.namespace).lower()
@@ -39,7 +40,7 @@ def lint_rivals(services: Iterable[VirtualService]) -> Iterator[Problem]:
                     (
                         other
                         for other in seen[protocol, name]
-                        if _same_audience(other, service)
+                        if same_audience(other, service)
                         and any(a.meets(b) for a in _mesh_callers(other, protocol) for b in mine)
                     ),
                     None,
@@ -74,7 +75,7 @@ def lint_replaced(services: Iterable[VirtualService], declared: Declared) -> Ite
             (i, match)
             for i, route in enumerate(service.tls)
             for match in route.match
-            if in_mesh(service) and (not match.gateways or MESH in match.gateways)
+            if in_mesh(service) and for_mesh(callers(match))
         ]
         for host in (
             {host for name in service.hosts for host in declared.meant(name)} if matches else ()
@@ -107,13 +108,13 @@ def _mesh_callers(service: VirtualService, protocol: str) -> Iterator[Caller]:
                 if getattr(match, "destination_subnets", ()):
                     continue
                 caller = callers(match)
-                if not caller.gateways or MESH in caller.gateways:
+                if for_mesh(caller):
                     yield caller
             if not route.match:
                 yield from mesh_matches(route)
 
 
-def _same_audience(one: VirtualService, other: VirtualService) -> bool:
+def same_audience(one: VirtualService, other: VirtualService) -> bool:
     """Whether both are public, or both meant for some one namespace.
 
     One for a namespace beside another for everyone is a way to override it.
@@ -132,6 +133,7 @@ def _audience(service: VirtualService) -> frozenset[str] | None:
     return frozenset(service.metadata.namespace if name == "." else name for name in names)
 
 
-def _age(service: VirtualService) -> tuple[float, str, str]:
+def age(service: VirtualService) -> tuple[float, str, str]:
+    """The order in which istiod takes VirtualServices."""
     metadata = service.metadata
     return metadata.creation_timestamp, metadata.name, metadata.namespace

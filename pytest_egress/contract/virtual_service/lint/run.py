@@ -12,6 +12,7 @@ from pytest_egress.contract.virtual_service.lint.delegates import lint_delegates
 from pytest_egress.contract.virtual_service.lint.destinations import lint_destinations
 from pytest_egress.contract.virtual_service.lint.effects import lint_effects
 from pytest_egress.contract.virtual_service.lint.order import lint_order
+from pytest_egress.contract.virtual_service.lint.refused import lint_overlaps, lint_refused
 from pytest_egress.contract.virtual_service.lint.rivals import lint_replaced, lint_rivals
 from pytest_egress.contract.virtual_service.resource import VirtualService
 
@@ -34,7 +35,9 @@ def lint_virtual_services(
         yield from lint_destinations(service, declared)
         yield from lint_order(service)
         yield from lint_effects(service)
+        yield from lint_refused(service)
     yield from lint_delegates(services, declared)
     yield from lint_rivals(services)
+    yield from lint_overlaps(services)
     if "ServiceEntry" not in refused:
         yield from lint_replaced(services, declared)

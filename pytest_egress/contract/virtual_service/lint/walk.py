@@ -29,6 +29,7 @@ __all__ = [
     "Route",
     "callers",
     "destinations",
+    "for_mesh",
     "in_mesh",
     "mesh_matches",
     "routes",
@@ -94,12 +95,16 @@ def callers(match: Match) -> Caller:
     return Caller(match.port, gateways, match.source_labels, match.source_namespace)
 
 
+def for_mesh(caller: Caller) -> bool:
+    """Whether sidecars are among those that a match is for."""
+    return not caller.gateways or MESH in caller.gateways
+
+
 def mesh_matches(route: Route) -> list[Caller]:
     """Whom among the sidecars a route is for; empty when it is for gateways only."""
     if not route.match:
         return [ANYONE]
-    found = [callers(match) for match in route.match]
-    return [it for it in found if not it.gateways or MESH in it.gateways]
+    return [it for it in map(callers, route.match) if for_mesh(it)]
 
 
 def destinations(service: VirtualService) -> Iterator[tuple[str, Route, Destination, Path]]:

@@ -58,5 +58,5 @@ def found(*documents: str) -> list[tuple[str, str]]:
     return [
         (it.rule, it.message)
         for it in problems
-        if it.rule.startswith(("lint/destination-", "lint/virtual-service-"))
+        if it.rule.startswith(("lint/destination-", "lint/virtual-service-", "lint/envoy-"))
     ]

@@ -89,12 +89,3 @@ def test_a_fault_for_no_call() -> None:
         "abort: {httpStatus: 503, percentage: {value: 1}}}"
     )
     assert found(A, service(f"hosts: [a.example], http: [{{{LEADS}, {always}}}]")) == []
-
-
-def test_a_redirect_that_envoy_has_no_word_for() -> None:
-    """Istio accepts any 3xx."""
-    redirect = "hosts: [a.example], http: [{redirect: {uri: /, redirectCode: 304}}]"
-    [(rule, message)] = found(A, service(redirect))
-    assert rule == "lint/virtual-service-redirect-code"
-    assert "304" in message
-    assert found(A, service(redirect.replace("304", "308"))) == []
