@@ -58,6 +58,10 @@ def build_mesh(values: dict[str, Any], report: Report) -> MeshConfig:
         tls = {"tls": "it sets how undeclared hosts are called"} if dynamic else {}
         _unknown(values[name], (name,), frozenset({"tls"}), tls, {"mode": None}, name, report)
     _check(fields, report)
+    raw = values.get("defaultConfig", {})
+    dns_capture = _proxy_config(fields.get("defaultConfig", {}), raw, report)
+    if any(problem.severity == "error" for problem in report.problems):
+        return _DEFAULT  # what was refused has left gaps
 
     def value(name: str, default: _T) -> _T:
         found: _T = fields.get(name, default)
@@ -67,7 +71,7 @@ def build_mesh(values: dict[str, Any], report: Report) -> MeshConfig:
         return build(fields[name]) if name in fields else None
 
     def names(field: str) -> tuple[str, ...]:
-        return tuple(it for it in fields.get(field, ()) if it is not WRONG) or ("*",)
+        return tuple(fields.get(field, ())) or ("*",)
 
     return MeshConfig(
         _DEFAULT.outbound_traffic_policy
@@ -96,9 +100,7 @@ def build_mesh(values: dict[str, Any], report: Report) -> MeshConfig:
         proxy_http_port=value("proxyHttpPort", 0),
         trust_domain=value("trustDomain", _DEFAULT.trust_domain),
         tls_defaults=part("tlsDefaults", _tls_defaults),
-        dns_capture=_proxy_config(
-            fields.get("defaultConfig", {}), values.get("defaultConfig", {}), report
-        ),
+        dns_capture=dns_capture,
     )
 
 
