@@ -102,6 +102,7 @@ class Egress(Probes):
                 declared,
                 self.contract,
                 self.workload,
+                [(hop, _rule(mesh, hop.evidence)) for hop in observation.hops],
             ),
         )
         if self._on_outcome is not None:
@@ -208,6 +209,7 @@ class Egress(Probes):
             call.declared_by,
             self.contract,
             self.workload,
+            [(hop, _rule(self.mesh, hop.evidence)) for hop in call.hops],
         )
         return f"{text}{where}"
 
@@ -309,7 +311,15 @@ def _declared(mesh: Mesh, evidence: Evidence) -> tuple[Position, ...]:
     """
     declared: tuple[Position, ...] = ()
     if evidence.cluster not in {"", BLACK_HOLE, PASSTHROUGH}:
-        entries = mesh.program.origins.get(evidence.cluster, ())
+        entries = mesh.program_of(evidence.proxy).origins.get(evidence.cluster, ())
         declared = declarations(entries, evidence.cluster)
-    rule = mesh.program.rule(evidence.rule) if evidence.rule else None
-    return declared if rule is None else (*declared, rule.position)
+    rule = _rule(mesh, evidence)
+    return declared if rule is None else (*declared, rule)
+
+
+def _rule(mesh: Mesh, evidence: Evidence | None) -> Position | None:
+    """Where the rule of a VirtualService stands that a proxy followed."""
+    if evidence is None or not evidence.rule:
+        return None
+    rule = mesh.program_of(evidence.proxy).rule(evidence.rule)
+    return None if rule is None else rule.position

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["BLACK_HOLE", "PASSTHROUGH", "Evidence", "UpstreamProof"]
+__all__ = ["BLACK_HOLE", "PASSTHROUGH", "Evidence", "Hop", "UpstreamProof", "Way"]
 
 BLACK_HOLE = "BlackHoleCluster"
 PASSTHROUGH = "PassthroughCluster"
@@ -24,12 +24,13 @@ _CATCH_ALL_CHAINS = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One access-log record of the proxy; empty strings stand for Envoy's ``-``.
+    """One access-log record of a proxy; empty strings stand for Envoy's ``-``.
 
     Attributes:
         kind: ``http`` for a request, ``connection`` for a connection (TCP and TLS, and every
             connection that ended before it became a request), ``opened`` for one whose upstream
             has just been connected.
+        proxy: the gateway that made the record; empty: the pod's sidecar.
         source: the downstream address, unique per probe.
         destination: the original destination, ``ip:port``.
         listener: name of the listener that took the connection.
@@ -72,10 +73,12 @@ class Evidence:
     path: str = ""
     bytes_received: int = 0
     bytes_sent: int = 0
+    downstream_transport_failure_reason: str = ""
     attempts: int = 0
     request_id: str = ""
     duration: float = 0.0
     upstream_duration: float | None = None
+    proxy: str = ""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Evidence:
@@ -147,6 +150,36 @@ class Evidence:
             f"chain={self.filter_chain or '-'}",
         ]
         return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A proxy on the way of a probe.
+
+    Attributes:
+        proxy: ``sidecar``, or the gateway's name: ``istio-egressgateway.istio-system``.
+        evidence: its record; None when it has none.
+        refusal: why it can have none: nothing listens where the sidecar leads to.
+    """
+
+    proxy: str
+    evidence: Evidence | None = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a connection or request has gone.
+
+    Attributes:
+        evidence: the record that decides: that of the last proxy that has one.
+        hops: the proxies on the way where there are several, the sidecar first.
+        control: empty when the positive control passed through the last of them, else why not.
+    """
+
+    evidence: Evidence | None
+    hops: tuple[Hop, ...] = ()
+    control: str = ""
 
 
 def _number(value: Any) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from pytest_egress.contract.position import Position
 from pytest_egress.errors import InconclusiveError
-from pytest_egress.evidence import Evidence
+from pytest_egress.evidence import Evidence, Hop
 from pytest_egress.flags import Flags
 from pytest_egress.particulars import Timings, UpstreamAddress
 from pytest_egress.probe import Attempt, DnsAnswer, Headers, Response, TlsInfo
@@ -109,6 +109,14 @@ class Outcome:
     def evidence(self) -> Evidence | None:
         """The proxy's record that decided, None when there is none."""
         return self.observation.evidence
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        """The proxies that it came to where these are several: the sidecar, then a gateway.
+
+        Empty where the sidecar led to no gateway: `evidence` tells all then.
+        """
+        return self.observation.hops
 
     @property
     def stage(self) -> str:

@@ -18,10 +18,10 @@ INCONCLUSIVE    no proof either way                              none: a failure
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from pytest_egress.evidence import BLACK_HOLE, Evidence, UpstreamProof
+from pytest_egress.evidence import BLACK_HOLE, Evidence, Hop, UpstreamProof
 from pytest_egress.probe import Attempt
 from pytest_egress.received import Request
 
@@ -48,12 +48,14 @@ class Observation:
 
     Attributes:
         attempt: what the probe saw.
-        evidence: the proxy's record of it that decides, None when there is none.
+        evidence: the proxy's record of it that decides, None when there is none. Where the
+            sidecar led to a gateway it is the gateway's, if it has one.
+        hops: the proxies on its way where there are several, the sidecar first.
         signed: the answer carried the simulated upstream's token.
         accepted: what the simulated outside knows of the connection that the proxy opened.
         requests: what arrived outside of it: each attempt, each mirrored copy.
         live: the real outside was asked, so there is no token to expect.
-        control: empty when the positive control passed through this proxy, else why it did not.
+        control: empty when the positive control passed through that proxy, else why it did not.
         resolver: empty when the pod's name server is known to work, else what is wrong with it.
     """
 
@@ -65,6 +67,12 @@ class Observation:
     live: bool = False
     control: str = ""
     resolver: str = ""
+    hops: tuple[Hop, ...] = ()
+
+    @property
+    def first(self) -> Evidence | None:
+        """The sidecar's record."""
+        return self.hops[0].evidence if self.hops else self.evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +112,56 @@ def judge(observation: Observation) -> Judgement:
     if evidence is None:
         seen = attempt.failure.message if attempt.failure else "the exchange completed"
         return _inconclusive(f"the proxy has no record of this connection (probe: {seen})")
-    refusal = _refusal(attempt, evidence)
+    refusal = _refused_at_gateway(observation) or _at(evidence, _refusal(attempt, evidence))
     if refusal:
         if observation.control:
             return _inconclusive(f"{refusal}, but {observation.control}")
         return Judgement(Verdict.BLOCKED, refusal)
+    lost = _lost_at_gateway(observation)
+    if lost is not None:
+        return lost
     if not evidence.cluster:
         return _undecided(evidence)
     failure = _upstream_failure(observation, evidence)
     if failure is not None:
         return failure
-    if evidence.undeclared:
-        return Judgement(
-            Verdict.UNDECLARED, f"it answered through {evidence.cluster}: nothing declares it"
-        )
-    return Judgement(Verdict.REACHABLE, f"the upstream answered through {evidence.cluster}")
+    first = observation.first or evidence
+    if evidence.undeclared or first.undeclared:
+        cluster = evidence.cluster if evidence.undeclared else first.cluster
+        return Judgement(Verdict.UNDECLARED, f"it answered through {cluster}: nothing declares it")
+    through = f"gateway {evidence.proxy} and " if evidence.proxy else ""
+    return Judgement(
+        Verdict.REACHABLE, f"the upstream answered through {through}{evidence.cluster}"
+    )
+
+
+def _at(evidence: Evidence, reason: str) -> str:
+    """The reason, with the gateway that gives it."""
+    return f"gateway {evidence.proxy}: {reason}" if reason and evidence.proxy else reason
+
+
+def _refused_at_gateway(observation: Observation) -> str:
+    """Say that a gateway does not listen where the sidecar leads to; empty when it does."""
+    last = observation.hops[-1] if observation.hops else None
+    return f"gateway {last.proxy}: {last.refusal}" if last is not None and last.refusal else ""
+
+
+def _lost_at_gateway(observation: Observation) -> Judgement | None:
+    """Judge a gateway without a record, or one that never came to decide."""
+    if not observation.hops:
+        return None
+    first, last = observation.first, observation.hops[-1]
+    if last.evidence is None:
+        return _inconclusive(f"gateway {last.proxy} has no record of this connection")
+    if last.evidence.cluster or first is None:
+        return None
+    undecided = _undecided(last.evidence).reason
+    if not first.response_flags - {"DC"}:
+        return _inconclusive(_at(last.evidence, undecided))
+    # The two do not speak the same protocol.
+    failure = _upstream_failure(replace(observation, hops=()), first)
+    reason = failure.reason if failure is not None else undecided
+    return Judgement(Verdict.UNREACHABLE, f"{reason} (gateway {last.proxy}: {undecided})")
 
 
 def _inconclusive(reason: str) -> Judgement:
@@ -164,6 +207,9 @@ def _refusal(attempt: Attempt, evidence: Evidence) -> str:
     if "NR" in evidence.response_flags:
         what = "route" if evidence.kind == "http" else "filter chain"
         return f"listener {evidence.listener} has no {what} that matches"
+    if evidence.proxy and evidence.downstream_transport_failure_reason:
+        reason = evidence.downstream_transport_failure_reason
+        return f"listener {evidence.listener} does not take the TLS of the sidecar: {reason}"
     if evidence.leads_nowhere:
         what = f"route {evidence.route}" if evidence.route else f"listener {evidence.listener}"
         if evidence.rule:
@@ -228,4 +274,5 @@ def _upstream_failure(observation: Observation, evidence: Evidence) -> Judgement
         reason = f"{reason} ({seen})" if reason else f"{seen} (stage {attempt.stage})"
     if evidence.rule and flag in _BY_RULE:
         reason = f"{reason} (VirtualService {evidence.rule})"
-    return Judgement(Verdict.UNREACHABLE, f"{evidence.cluster} lets it through, but {reason}")
+    why = _at(evidence, f"{evidence.cluster} lets it through, but {reason}")
+    return Judgement(Verdict.UNREACHABLE, why)

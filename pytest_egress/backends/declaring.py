@@ -47,10 +47,10 @@ def declare(outside: Outside, contract: Contract) -> None:
     )
 
 
-def endpoints_of(program: Program) -> dict[str, tuple[str, ...]]:
+def endpoints_of(*programs: Program) -> dict[str, tuple[str, ...]]:
     """The hosts that each endpoint belongs to, an address or a name other than the host's own."""
     found: dict[str, dict[str, None]] = {}
-    for assignment in _assignments(program):
+    for assignment in (it for program in programs for it in _assignments(program)):
         host = assignment["cluster_name"].rpartition("|")[2].lower()
         for group in assignment.get("endpoints", ()):
             for item in group.get("lb_endpoints", ()):

@@ -5,6 +5,7 @@ What it takes to speak to a proxy is imported while the first Envoy is loading.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.errors import BackendError, ContractError
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.gateways import Gateways
     from pytest_egress.backends.mesh import LocalMesh
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
@@ -58,6 +60,8 @@ class LocalBackend:
         self._outside: Outside | None = None
         self._declared: Contract | None = None  # the last that the outside was told of
         self._meshes: list[LocalMesh] = []  # the least recently used first
+        self._gateways: list[Gateways] = []
+        self._sources = itertools.count()  # a gateway tells the meshes that lead to it apart
         self._refused: deque[tuple[Contract, Workload, ContractError]] = deque(maxlen=_MAX_PROXIES)
 
     @property
@@ -139,6 +143,7 @@ class LocalBackend:
             if seen_by == workload and (known is contract or known == contract):
                 raise ContractError(refusal.problems)
         program = compile_contract(contract, workload)
+        gateways = self._lead(contract, generation)
         process = self._take_process()
         mesh = LocalMesh(
             contract,
@@ -146,11 +151,13 @@ class LocalBackend:
             program,
             process,
             self.outside,
-            endpoints_of(program),
+            endpoints_of(program, *(it.program for it in gateways or ())),
             clients_of(contract, self.pod_root),
             generation,
             live=self.live,
             pod_root=self.pod_root,
+            gateways=gateways,
+            sources=self._sources,
         )
         mesh.prepare()
         try:
@@ -172,6 +179,44 @@ class LocalBackend:
             mesh.leases += leases
             self._evict()
         return mesh
+
+    def _lead(self, contract: Contract, generation: int) -> Gateways | None:
+        """The contract's gateways, held for the caller: those that run, else new ones.
+
+        Raises:
+            BackendError: an Envoy has ended.
+        """
+        if not contract.speaks_of_services:
+            return None
+        from pytest_egress.backends.gateways import Gateways, compile_gateways
+
+        with self._lock:
+            for known in list(self._gateways):
+                same = known.contract is contract or known.contract == contract
+                if not known.running():
+                    self._gateways.remove(known)
+                elif same and not known.stale(generation) and known.hold():
+                    return known
+        compiled = compile_gateways(contract)
+        if not compiled:
+            return None
+        gateways = Gateways(
+            contract,
+            compiled,
+            self._take_process,
+            self.outside,
+            generation,
+            live=self.live,
+            pod_root=self.pod_root,
+        )
+        try:
+            gateways.configure(self._startup_timeout)
+        except BaseException:
+            gateways.release()
+            raise
+        with self._lock:
+            self._gateways.append(gateways)
+        return gateways
 
     def _ask(self, mesh: LocalMesh) -> None:
         """Ask Envoy what it refuses of a contract.

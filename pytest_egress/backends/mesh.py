@@ -8,9 +8,9 @@ import hmac
 import itertools
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.declaring import certificates_in
 from pytest_egress.backends.process import EnvoyProcess
@@ -18,7 +18,7 @@ from pytest_egress.backends.proxy import EmbeddedProxy, PodSocket
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import Program
-from pytest_egress.evidence import Evidence, UpstreamProof
+from pytest_egress.evidence import Evidence, UpstreamProof, Way
 from pytest_egress.probe import (
     Attempt,
     DnsAnswer,
@@ -31,6 +31,10 @@ from pytest_egress.probe import (
 )
 from pytest_egress.upstream import Outside, Request
 from pytest_egress.verdict import Observation
+
+if TYPE_CHECKING:
+    # Read only where a contract has gateways.
+    from pytest_egress.backends.gateways import Gateways
 
 __all__ = ["LocalMesh"]
 
@@ -55,6 +59,8 @@ class LocalMesh:
         *,
         live: bool,
         pod_root: str = "/",
+        gateways: Gateways | None = None,
+        sources: Iterator[int] | None = None,
     ) -> None:
         self.contract = contract
         self.workload = workload
@@ -70,7 +76,9 @@ class LocalMesh:
         self.sidecar = EmbeddedProxy(
             program, process, outside, (_CAPTURE,), live=live, pod_root=pod_root
         )
-        self._sources = itertools.count()
+        self.gateways = gateways
+        self._leads = gateways is not None
+        self._sources = itertools.count() if sources is None else sources
         self._dialled = threading.local()
         self._resolver: Resolver = SystemResolver() if live else DnsResolver(outside.pod_dns)
         self._prober: Prober | None = None
@@ -101,6 +109,8 @@ class LocalMesh:
         if self._remembers and self.sidecar.witness.troubled and resets != self._resets:
             return True
         self._resets = resets
+        if self.gateways is not None and self.gateways.stale(generation):
+            return True
         return self.generation != generation
 
     def start(self, timeout: float) -> None:
@@ -109,7 +119,9 @@ class LocalMesh:
         Raises:
             BackendError: it does not serve, or the control does not come through.
         """
-        self.sidecar.configure(timeout)
+        self.sidecar.configure(timeout, self.gateways.sockets if self.gateways else None)
+        if self.gateways is not None:
+            self.gateways.wait(timeout)
         self.sidecar.wait(timeout)
 
     @property
@@ -119,7 +131,7 @@ class LocalMesh:
 
     def bootstrap(self) -> dict[str, Any]:
         """The bootstrap that Envoy is given."""
-        return self.sidecar.bootstrap()
+        return self.sidecar.bootstrap(self.gateways.sockets if self.gateways else None)
 
     def enforces(self, contract: Contract, workload: Workload) -> bool:
         """Whether this is the proxy for ``contract`` as ``workload`` sees it."""
@@ -128,8 +140,8 @@ class LocalMesh:
         )
 
     def running(self) -> bool:
-        """Whether Envoy is alive."""
-        return self.sidecar.running()
+        """Whether Envoy is alive, and so are the gateways."""
+        return self.sidecar.running() and (self.gateways is None or self.gateways.running())
 
     @property
     def pid(self) -> int:
@@ -137,8 +149,11 @@ class LocalMesh:
         return self.sidecar.pid
 
     def close(self) -> None:
-        """Stop Envoy and remove its directory. Twice is once."""
+        """Stop Envoy and remove its directory, let go of the gateways. Twice is once."""
         self.sidecar.close()
+        if self._leads and self.gateways is not None:
+            self._leads = False
+            self.gateways.release()
 
     def dial(self, address: str, port: int, timeout: float) -> PodSocket:
         """Open a connection to ``address:port`` as the pod would: captured by the proxy.
@@ -170,17 +185,32 @@ class LocalMesh:
             return Observation(attempt, live=self._live, resolver=self._resolver_failure(attempt))
         source = self._dialled.source
         records = self.sidecar.records(source) if source else ()
-        evidence = _deciding(records)
-        accepted = self._accepted(evidence)
+        way = self.follow(_deciding(records))
+        accepted = self._accepted(way.evidence)
         return Observation(
             attempt,
-            evidence,
+            way.evidence,
             signed=not self._live and self._signed(attempt, options, accepted),
             accepted=accepted,
-            requests=self._requests(evidence),
+            requests=self._requests(way.evidence),
             live=self._live,
-            control=self.sidecar.control_failure,
+            control=way.control,
+            hops=way.hops,
         )
+
+    def follow(self, evidence: Evidence | None) -> Way:
+        """Where a record of the sidecar led to, and what that proxy says of it; once for each."""
+        if evidence is not None and self.gateways is not None:
+            way = self.gateways.follow(evidence)
+            if way is not None:
+                return way
+        return Way(evidence, control=self.sidecar.control_failure)
+
+    def program_of(self, proxy: str) -> Program:
+        """What a proxy was given: a gateway by its name; empty: the sidecar."""
+        if proxy and self.gateways is not None:
+            return next((it.program for it in self.gateways if it.name == proxy), self.program)
+        return self.program
 
     def records(self, source: str) -> tuple[Evidence, ...]:
         """The records of a connection (`PodSocket.source`) that have come since they were asked."""
@@ -201,7 +231,10 @@ class LocalMesh:
         The proxy works in one thread: when a control has passed through it, what came before is
         done, and its records have been sent.
         """
-        return self.sidecar.settle()
+        failure = self.sidecar.settle()
+        for gateway in self.gateways or ():
+            failure = failure or gateway.proxy.settle()
+        return failure
 
     def accepted(self, evidence: Evidence) -> UpstreamProof | None:
         """What the simulated outside knows of the connection that the proxy opened."""

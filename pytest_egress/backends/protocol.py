@@ -27,6 +27,10 @@ class Mesh(Protocol):
         """What the proxy was given, in istiod's names."""
         ...
 
+    def program_of(self, proxy: str) -> Program:
+        """What a proxy was given: a gateway by its name (`Evidence.proxy`); empty: the sidecar."""
+        ...
+
     def probe(self, target: Target, options: Options) -> Observation:
         """Make one attempt from the pod and return all that was seen of it."""
         ...

@@ -100,9 +100,7 @@ class Witness:
     def _complete(self, source: str, known: tuple[Evidence, ...]) -> bool:
         records = (*known, *self._records.get(source, ()))
         kinds = {record.kind for record in records}
-        return "connection" in kinds and (
-            "http" in kinds or not any(record.filter_chain in _HTTP_CHAINS for record in records)
-        )
+        return "connection" in kinds and ("http" in kinds or not any(map(_speaks_http, records)))
 
     def _run(self) -> None:
         """Read every connection in turn, in one thread: rounds have an end that can be waited for.
@@ -170,3 +168,8 @@ class Witness:
             while len(self._records) > _KEEP:
                 self._records.popitem(last=False)
             self._changed.notify_all()
+
+
+def _speaks_http(record: Evidence) -> bool:
+    """Whether a request's record comes as well: not where TLS has failed before it."""
+    return record.filter_chain in _HTTP_CHAINS and not record.downstream_transport_failure_reason

@@ -8,7 +8,7 @@ from typing import overload
 
 from pytest_egress.capture.callsite import CallSite
 from pytest_egress.contract.position import Position
-from pytest_egress.evidence import Evidence
+from pytest_egress.evidence import Evidence, Hop
 from pytest_egress.verdict import Verdict
 
 __all__ = ["Call", "Calls"]
@@ -38,6 +38,7 @@ class Call:
         where: the line of the user's code that made it; None where no frame of it is on the stack.
         evidence: the proxy's record; None where there is none.
         spoken: what the simulated outside heard: ``tls+http/1.1``, ``h2``, ``tcp`` and such.
+        hops: the proxies on its way where there are several, as `Outcome.hops`.
     """
 
     host: str
@@ -58,6 +59,7 @@ class Call:
     where: CallSite | None = None
     evidence: Evidence | None = None
     spoken: str = ""
+    hops: tuple[Hop, ...] = ()
 
     @property
     def target(self) -> str:

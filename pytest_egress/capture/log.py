@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from pytest_egress.capture.calls import Call, Calls
 from pytest_egress.capture.callsite import CallSite
 from pytest_egress.contract.position import Position
-from pytest_egress.evidence import Evidence, UpstreamProof
+from pytest_egress.evidence import Evidence, UpstreamProof, Way
 from pytest_egress.probe import Attempt, DnsAnswer, Failure
 from pytest_egress.verdict import Observation, Verdict, judge
 
@@ -53,6 +53,10 @@ class Dialler(Protocol):
         """Wait until the records of all that has happened are there; empty, or why not."""
         ...
 
+    def follow(self, evidence: Evidence) -> Way:
+        """Where a record of the sidecar led to, and what that proxy says of it."""
+        ...
+
     def accepted(self, evidence: Evidence) -> UpstreamProof | None:
         """What the outside knows of the connection behind a record."""
         ...
@@ -87,6 +91,7 @@ class _Connection:
     descriptor: int = -1
     inode: int = 0
     records: list[Evidence] = field(default_factory=list)
+    ways: dict[int, Way] = field(default_factory=dict)  # of each record, by its identity
     lost: bool = False
 
     def ended(self) -> bool:
@@ -255,7 +260,12 @@ class Log:
                     return
         yield self._call(connection, None, control)
 
-    def _call(self, connection: _Connection, evidence: Evidence | None, control: str) -> Call:
+    def _call(self, connection: _Connection, first: Evidence | None, control: str) -> Call:
+        way = Way(first)
+        if first is not None:
+            known = connection.ways.get(id(first))
+            way = connection.ways[id(first)] = known or self.pod.follow(first)
+        evidence = way.evidence
         accepted = self.pod.accepted(evidence) if evidence is not None else None
         details = accepted.details if accepted is not None else {}
         problem = details.get("problem", "")
@@ -278,7 +288,8 @@ class Log:
                 signed=accepted is not None and not problem,
                 accepted=accepted,
                 live=self.pod.live,
-                control=control,
+                control=control or way.control,
+                hops=way.hops,
             )
         )
         host = connection.host
@@ -304,6 +315,7 @@ class Log:
             where=connection.where,
             evidence=evidence,
             spoken=spoken,
+            hops=way.hops,
         )
 
 

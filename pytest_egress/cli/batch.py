@@ -92,8 +92,9 @@ def _call(pod: LocalMesh, call: Any, timeout: float) -> dict[str, Any]:
     observation = pod.probe(target, options)
     return {
         "id": identity,
-        "verdict": _word(observation.evidence),
-        **_decided(observation.evidence),
+        # istiod's words are about the sidecar, whatever a gateway behind it does.
+        "verdict": _word(observation.first),
+        **_decided(observation.first),
         "outcome": judge(observation).verdict.value,
     }
 

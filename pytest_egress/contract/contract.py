@@ -44,3 +44,16 @@ class Contract:
     warnings: tuple[Problem, ...] = ()
     files: tuple[str, ...] = ()
     other_kinds: Mapping[str, int] = field(default_factory=lambda: _NONE)
+
+    @property
+    def speaks_of_services(self) -> bool:
+        """Whether Kubernetes Services may be part of it, held or only spoken of."""
+        return bool(
+            self.kubernetes_services
+            or self.virtual_services
+            or any(
+                it.outbound_traffic_policy is not None
+                and it.outbound_traffic_policy.egress_proxy is not None
+                for it in self.sidecars
+            )
+        )

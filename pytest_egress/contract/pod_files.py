@@ -71,7 +71,11 @@ def pod_files(contract: Contract) -> Iterator[PodFile]:
                         client.private_key,
                     )
                 yield from _trust(rule, field, client.ca_certificates, client.ca_crl)
-    for gateway in contract.gateways:
+    if not contract.gateways:
+        return
+    from pytest_egress.contract.kubernetes.registry import enforced_gateways
+
+    for gateway in enforced_gateways(contract):
         for i, server in enumerate(gateway.servers):
             tls, field = server.tls, ("spec", "servers", i, "tls")
             if (

@@ -33,7 +33,7 @@ def unsupported(contract: Contract) -> list[Problem]:
         *(p for sidecar in contract.sidecars for p in _sidecar(sidecar)),
         *(p for service in contract.virtual_services for p in _virtual_service(service)),
         *_destination_rules(contract),
-        *(_not_yet(gateway) for gateway in contract.gateways),
+        *_gateways(contract),
     ]
 
 
@@ -92,12 +92,13 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Problem]:
             yield _problem(sidecar, path, f'bind "{listener.bind}" is {_SOCKET}')
 
 
-def _not_yet(resource: Resource) -> Problem:
-    message = (
-        f"{type(resource).__name__} is not supported yet, and it can change what a pod may reach: "
-        "leave it out of the contract"
-    )
-    return Problem("error", message, resource.at("kind"), "unsupported-kind")
+def _gateways(contract: Contract) -> Iterator[Problem]:
+    if not contract.gateways:
+        return
+    from pytest_egress.contract.gateway.support import unsupported_servers
+
+    for gateway, path, reason in unsupported_servers(contract):
+        yield _problem(gateway, path, reason)
 
 
 def _problem(resource: Resource, path: Path, reason: str, severity: Severity = "error") -> Problem:

@@ -230,6 +230,7 @@ _RECORD = {
     "response_code_details": "%RESPONSE_CODE_DETAILS%",
     "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
     "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "downstream_transport_failure_reason": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
     "requested_server_name": "%REQUESTED_SERVER_NAME%",
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",

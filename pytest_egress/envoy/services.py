@@ -104,7 +104,7 @@ def convert_services(contract: Contract, workload: Workload) -> list[Service]:
     services = [
         service for entry in contract.service_entries for service in convert_entry(entry, workload)
     ]
-    if contract.kubernetes_services or contract.virtual_services or contract.sidecars:
+    if contract.speaks_of_services:
         from pytest_egress.envoy.kubernetes import kubernetes_entries
 
         for entry in kubernetes_entries(contract):

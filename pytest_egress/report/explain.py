@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import ServiceEntry, Workload
-from pytest_egress.evidence import Evidence
+from pytest_egress.evidence import Evidence, Hop
 from pytest_egress.probe import Target
-from pytest_egress.report.nearest import covers, matches, nearest
+from pytest_egress.report.hops import decided, hop_lines, refused_by_gateway
+from pytest_egress.report.nearest import Nearest, covers, matches, nearest
 from pytest_egress.report.routed import caused_by_rule, refused_by_rule
 from pytest_egress.verdict import Judgement, Verdict
 
@@ -43,38 +46,39 @@ def explain(
     declared: tuple[Position, ...],
     contract: Contract,
     workload: Workload,
+    hops: Sequence[tuple[Hop, Position | None]] = (),
 ) -> str:
     """The whole story of one outcome, one labelled line for each part of it.
 
-    ``declared`` ends with the position of the rule, where ``evidence`` names one.
+    ``declared`` ends with the position of the rule, where ``evidence`` names one. ``hops`` are
+    the proxies on the way, where there are several, each with the position of its rule.
     """
     lines = [
         ("target", str(target)),
         ("verdict", f"{judgement.verdict} at stage {stage}: {judgement.reason}"),
     ]
-    if evidence is not None:
-        lines.append(("decided", _decided(evidence)))
+    lines.extend(hop_lines(hops))
+    if evidence is not None and not hops:
+        lines.append(("decided", decided(evidence)))
     rule: Position | None = None
     if evidence is not None and evidence.rule and declared:
         *entries, rule = declared
         declared = tuple(entries)
-        lines.append(("rule", f"VirtualService {evidence.rule} at {rule}"))
+        if not hops:
+            lines.append(("rule", f"VirtualService {evidence.rule} at {rule}"))
+    near: Nearest | None = None
+    if judgement.verdict is Verdict.BLOCKED:
+        near = (
+            refused_by_gateway(contract, target, tuple(hop for hop, _ in hops))
+            or refused_by_rule(contract, target, evidence, rule)
+            or nearest(contract, workload, target, evidence)
+        )
     lines.extend(
-        _declaration(target, judgement.verdict, evidence, declared, rule, contract, workload)
+        _declaration(target, judgement.verdict, evidence, declared, rule, contract, workload, near)
     )
-    if evidence is not None:
-        lines.append(("proxy", str(evidence)))
+    records = [hop.evidence for hop, _ in hops] or [evidence]
+    lines.extend(("proxy", str(record)) for record in records if record is not None)
     return "\n".join(f"{label:<{_INDENT}}{text}" for label, text in lines)
-
-
-def _decided(evidence: Evidence) -> str:
-    parts = [f"listener {evidence.listener}"]
-    if evidence.filter_chain:
-        parts.append(f"filter chain {evidence.filter_chain}")
-    if evidence.route_config:
-        parts.append(f"route {evidence.route or '-'} of {evidence.route_config}")
-    parts.append(f"cluster {evidence.cluster or '-'}")
-    return ", ".join(parts)
 
 
 def _declaration(
@@ -85,6 +89,7 @@ def _declaration(
     rule: Position | None,
     contract: Contract,
     workload: Workload,
+    near: Nearest | None,
 ) -> list[tuple[str, str]]:
     where = ", ".join(map(str, declared)) or "nowhere"
     undeclared = evidence is None or evidence.undeclared
@@ -104,10 +109,7 @@ def _declaration(
         ]
     if verdict in {Verdict.UNDECLARED, Verdict.UNREACHABLE}:
         return [("declared", "nowhere"), ("edit", f"to block it, {_close(contract, workload)}")]
-    if verdict is Verdict.BLOCKED:
-        near = refused_by_rule(contract, target, evidence, rule) or nearest(
-            contract, workload, target, evidence
-        )
+    if near is not None:
         where = f"{near.position} declares {near.declares}" if near.position else near.declares
         return [("nearest", where), ("edit", f"to allow it, {near.edit}")]
     return []

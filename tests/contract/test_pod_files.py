@@ -36,6 +36,7 @@ apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: egress, namespace: shop}
 spec:
+  selector: {istio: egress}
   servers:
   - port: {number: 443, name: https, protocol: HTTPS}
     hosts: ["*"]
@@ -44,6 +45,13 @@ spec:
       caCertificates: /etc/certs/ca.pem
       tlsCertificates:
       - {serverCertificate: /etc/certs/client.pem, privateKey: /etc/certs/client.key}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: egress, namespace: shop}
+spec:
+  selector: {istio: egress}
+  ports: [{name: https, port: 443}]
 """
 
 

@@ -20,7 +20,14 @@ from pytest_egress.contract.resources import Metadata
 if TYPE_CHECKING:
     from pytest_egress.contract.gateway.resource import Gateway
 
-__all__ = ["ClusterService", "GatewayWorkload", "cluster_services", "gateway_workloads"]
+__all__ = [
+    "ClusterService",
+    "GatewayWorkload",
+    "cluster_services",
+    "container_port",
+    "enforced_gateways",
+    "gateway_workloads",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,14 @@ def gateway_workloads(contract: Contract) -> tuple[GatewayWorkload, ...]:
         for pods in groups.values()
         for behind in [tuple(it.service for it in services if pods[0] in it.pods)]
     )
+
+
+def enforced_gateways(contract: Contract) -> tuple[Gateway, ...]:
+    """The Gateways that a gateway of ours runs; others are for pods that nothing leads to."""
+    if not contract.gateways:
+        return ()
+    found = {id(it): it for gateway in gateway_workloads(contract) for it in gateway.gateways}
+    return tuple(it for it in contract.gateways if id(it) in found)
 
 
 def _is_gateway(contract: Contract, service: KubernetesService) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_egress.contract import loads, unsupported
+from pytest_egress.contract import loads
 from pytest_egress.contract.gateway.resource import (
     Server,
     ServerPort,
@@ -68,12 +68,6 @@ def test_every_field_is_kept() -> None:
     assert gateway.servers == (first, second)
     assert gateway.selector == {"istio": "egressgateway"}
     assert str(gateway.at("spec", "servers", 1, "tls")) == "<string>:27:10"
-
-
-def test_a_gateway_is_refused_until_one_is_brought_up() -> None:
-    """It is read and validated, and never ignored."""
-    (problem,) = unsupported(loads(EVERYTHING))
-    assert problem.rule == "unsupported-kind"
 
 
 def test_the_gateway_api_is_another_group() -> None:

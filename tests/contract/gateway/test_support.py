@@ -1,0 +1,72 @@
+"""What a gateway of ours cannot give: told with the field, its place and who can."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_egress.contract import loads, unsupported
+from tests.contract.kubernetes.documents import ENTRY, SERVICE, documents
+
+GATEWAY = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: egress}
+spec:
+  selector: {istio: egressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [api.weather.com]
+"""
+
+
+def told(server: str, *others: str) -> list[str]:
+    """The problems of a Gateway whose only server goes on like this."""
+    text = documents(GATEWAY + f"    {server}\n", ENTRY, *others)
+    return [str(it) for it in unsupported(loads(text, file="egress.yaml"))]
+
+
+@pytest.mark.parametrize(
+    ("server", "place", "message"),
+    [
+        (
+            "tls: {mode: SIMPLE, credentialName: web}",
+            "egress.yaml:9:41",
+            'spec.servers[0].tls.credentialName: "web" is a Secret of the cluster',
+        ),
+        (
+            "tls: {mode: SIMPLE, credentialNames: [rsa, ecdsa]}",
+            "egress.yaml:9:48",
+            'spec.servers[0].tls.credentialNames[1]: "ecdsa" is a Secret of the cluster',
+        ),
+        (
+            "tls: {mode: AUTO_PASSTHROUGH}",
+            "egress.yaml:9:17",
+            "spec.servers[0].tls.mode: AUTO_PASSTHROUGH serves other clusters of the mesh",
+        ),
+        (
+            "tls: {mode: ISTIO_MUTUAL}",
+            "egress.yaml:9:17",
+            (
+                "spec.servers[0].tls.mode: TLS that a gateway terminates (ISTIO_MUTUAL) is not"
+                " enforced yet"
+            ),
+        ),
+    ],
+)
+def test_needs_a_cluster(server: str, place: str, message: str) -> None:
+    """One error for each field."""
+    found = told(server, SERVICE)
+    assert found[-1] == (
+        f"{place}: error: {message}: the embedded Envoy cannot enforce it, only a cluster can "
+        "[unsupported-field]"
+    )
+
+
+def test_other_pods_gateways_are_left_alone() -> None:
+    """An ingress gateway's Secret is no matter of a contract that leads to no such gateway."""
+    assert told("tls: {mode: SIMPLE, credentialName: web}") == []
+
+
+def test_supported_modes() -> None:
+    """Passing through."""
+    assert told("tls: {mode: PASSTHROUGH}", SERVICE) == []
