@@ -18,7 +18,7 @@ def needs_a_cluster(rule: DestinationRule, contract: Contract) -> Iterator[tuple
     """The fields that the embedded proxy would enforce wrongly, each with the reason."""
     for path, tls in tls_settings(rule):
         name = tls.credential_name
-        if name and tls.mode in {"SIMPLE", "MUTUAL"} and _is_served(rule, name):
+        if name and tls.mode in {"SIMPLE", "MUTUAL"} and _is_served(rule, name, contract):
             kind = "ConfigMap" if name.startswith(_CONFIG_MAP) else "Secret"
             reason = f'the certificates are in the {kind} "{name}", not in files'
             yield (*path, "credentialName"), reason
@@ -34,9 +34,18 @@ def needs_a_cluster(rule: DestinationRule, contract: Contract) -> Iterator[tuple
             yield (*path, "tunnel", "protocol"), reason
 
 
-def _is_served(rule: DestinationRule, name: str) -> bool:
-    """Whether istiod serves the credential to a sidecar; one that it does not is plain text."""
-    return rule.workload_selector is not None or name.startswith(_CONFIG_MAP)
+def _is_served(rule: DestinationRule, name: str, contract: Contract) -> bool:
+    """Whether istiod serves the credential: to each gateway, but to a sidecar only in these cases.
+
+    Where it does not, a sidecar speaks plain text.
+    """
+    if rule.workload_selector is not None or name.startswith(_CONFIG_MAP):
+        return True
+    if not contract.speaks_of_services:
+        return False
+    from pytest_egress.contract.kubernetes.registry import gateway_workloads
+
+    return bool(gateway_workloads(contract))
 
 
 def _external_host(rule: DestinationRule, contract: Contract) -> str:

@@ -67,6 +67,21 @@ def test_other_pods_gateways_are_left_alone() -> None:
     assert told("tls: {mode: SIMPLE, credentialName: web}") == []
 
 
+def test_a_credential_for_a_gateway_needs_a_cluster() -> None:
+    """A sidecar takes no Secret and speaks plain text; a gateway would take it."""
+    rule = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: origination}
+spec:
+  host: api.weather.com
+  trafficPolicy: {tls: {mode: MUTUAL, credentialName: client}}
+"""
+    assert told("tls: {mode: PASSTHROUGH}", rule) == []
+    (problem,) = told("tls: {mode: PASSTHROUGH}", rule, SERVICE)
+    assert "tls.credentialName: the certificates are in the Secret" in problem
+
+
 def test_supported_modes() -> None:
     """Passing through."""
     assert told("tls: {mode: PASSTHROUGH}", SERVICE) == []
