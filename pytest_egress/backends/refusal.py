@@ -56,9 +56,7 @@ def refused_by_envoy(
     try:
         for path, words in find_refused(whole, ask, _MOST):
             said = (path[:2], words)
-            problem = blame(
-                path, part_at(whole, path), words, program, contract, again=said in told
-            )
+            problem = blame(path, part_at(whole, path), words, program, again=said in told)
             told.add(said)
             if problem is not None:
                 found[problem] = None

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import ServiceEntry
-from pytest_egress.envoy.names import cluster_name, subset_of
+from pytest_egress.envoy.names import cluster_name
 from pytest_egress.envoy.parts import CLUSTERS, LISTENERS, Path
 from pytest_egress.envoy.program import Program
+from pytest_egress.envoy.protocols import HTTP2, parse_protocol
 
 __all__ = ["RULE", "blame"]
 
 Json = dict[str, Any]
 
 RULE = "envoy/refused"
-_HOST, _PORT, _ENDPOINT, _RULE = "host", "port", "endpoint", "rule"
+_HOST, _PORT, _ENDPOINT, _RULE, _POOL = "host", "port", "endpoint", "rule", "pool"
+# The blocks of a traffic policy that reach a cluster.
+_BLOCKS = ("tls", "connection_pool", "load_balancer", "outlier_detection", "retry_budget")
 # What Envoy says, what of the contract it is about, and the mend.
 _KNOWN = (
     ("partial wildcards", _HOST, 'Give whole labels, "*.example.com"'),
@@ -33,7 +35,7 @@ _KNOWN = (
     ),
     (
         "dynamic_forward_proxy cluster must have auto_sni",
-        _PORT,
+        _POOL,
         "With resolution DYNAMIC_DNS use HTTP or TLS, or a DestinationRule that adds TLS",
     ),
 )
@@ -44,7 +46,6 @@ def blame(
     part: tuple[Json, ...],
     words: str,
     program: Program,
-    contract: Contract,
     *,
     again: bool = False,
 ) -> Problem | None:
@@ -55,7 +56,6 @@ def blame(
         part: itself and what it lies in, from the outside in.
         words: Envoy's own.
         program: what the contract was compiled to.
-        contract: the contract.
         again: the same has been said against another part of this listener: one that is of no
             resource by itself need not be told.
     """
@@ -63,7 +63,7 @@ def blame(
     about, mend = next(
         ((kind, mend) for known, kind, mend in _KNOWN if known in words), (_RULE, "")
     )
-    places = [place for name in clusters for place in _places(name, about, program, contract)]
+    places = [place for name in clusters for place in _places(name, about, program)]
     if path[0] == LISTENERS and not places and not again:
         entries = program.listener_origins.get(part[0]["name"], ())
         places = [entry.at("spec", "hosts") for entry in entries]
@@ -78,18 +78,32 @@ def blame(
     return Problem("error", message, place, RULE)
 
 
-def _places(cluster: str, about: str, program: Program, contract: Contract) -> Iterator[Position]:
+def _places(cluster: str, about: str, program: Program) -> Iterator[Position]:
     """The positions that have a part in a cluster, the most telling first."""
-    _, port, _, host = cluster.split("|") if cluster.startswith("outbound|") else ("", "", "", "")
-    rules = [rule for rule in contract.destination_rules if host and subset_of(host, rule.host)]
-    if about == _RULE:
-        yield from (rule.at("spec", "trafficPolicy") for rule in rules)
-    for entry in program.origins.get(cluster_name(host, int(port)), ()) if host else ():
+    if not cluster.startswith("outbound|"):
+        return
+    _, port, subset, host = cluster.split("|")
+    entries = program.origins.get(cluster_name(host, int(port)), ())
+    rule = program.shaped.get(cluster)
+    blocks: tuple[str, ...] = _BLOCKS if about == _RULE else ()
+    if about == _POOL and not _speaks_http2(entries, int(port)):
+        # The port itself is well: what a rule says of HTTP connections makes it so.
+        blocks = ("connection_pool",)
+    if rule is not None:
+        found = (rule.position(block, int(port), subset) for block in blocks)
+        yield from (it for it in found if it is not None)
+    for entry in entries:
         yield entry.at("spec", *_inside(entry, about, host, port))
 
 
+def _speaks_http2(entries: Iterable[ServiceEntry], port: int) -> bool:
+    """Whether the port's own protocol says so, whatever a rule adds."""
+    protocols = (it.protocol for entry in entries for it in entry.ports if it.number == port)
+    return any(parse_protocol(it) in HTTP2 for it in protocols)
+
+
 def _inside(entry: ServiceEntry, about: str, host: str, port: str) -> tuple[str | int, ...]:
-    if about == _PORT:
+    if about in {_PORT, _POOL}:
         numbers = [it.number for it in entry.ports]
         return ("ports", numbers.index(int(port))) if int(port) in numbers else ("ports",)
     if about == _ENDPOINT and entry.endpoints:

@@ -11,7 +11,7 @@ from pytest_egress.backends.local import LocalBackend
 from pytest_egress.contract import Problem, loads
 from pytest_egress.contract.resources import MeshConfig, Workload
 from pytest_egress.errors import BackendError, ContractError
-from tests.observed import documents, entry
+from tests.observed import destination_rule, documents, entry
 
 GOOD = entry("good", "good.example.com", {443: "TLS", 80: "HTTP"})
 PARTIAL = entry("partial", ["a.example.com", "*foo.example.com"], {443: "TLS"}, "NONE")
@@ -23,6 +23,15 @@ RACE = entry(
 ).replace(
     "name: race\n",
     "name: race\n  annotations: {istio.io/connect-strategy: RACE_FIRST_TCP_CONNECT}\n",
+)
+POOL = destination_rule(
+    "pool",
+    "*.example.com",
+    trafficPolicy={
+        "portLevelSettings": [
+            {"port": {"number": 80}, "connectionPool": {"http": {"idleTimeout": "5s"}}}
+        ]
+    },
 )
 DYNAMIC = entry("dynamic", "*.example.com", {80: "HTTP", 81: "GRPC"}, "DYNAMIC_DNS")
 
@@ -66,8 +75,13 @@ def refused(
             DYNAMIC, "13:5", "cluster outbound|81||*.example.com",
             "dynamic_forward_proxy cluster must have auto_sni", "use HTTP or TLS",
         ),
+        (
+            documents(entry("dynamic", "*.example.com", {80: "HTTP"}, "DYNAMIC_DNS"), POOL),
+            "27:9", "cluster outbound|80||*.example.com",
+            "dynamic_forward_proxy cluster must have auto_sni", "a DestinationRule that adds TLS",
+        ),
     ],
-    ids=["partial wildcard", "15001", "15006", "15090", "race", "dynamic"],
+    ids=["partial wildcard", "15001", "15006", "15090", "race", "dynamic", "pool"],
 )  # fmt: skip
 def test_known_refusals(
     fresh: LocalBackend, text: str, place: str, part: str, words: str, mend: str
