@@ -49,6 +49,13 @@ PolicyMode = Literal["REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"]
 Locate = Callable[[tuple["str | int", ...]], Position]
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
+# The labels of nodes that tell where a workload is, and those that say it in one.
+_PLACES = (
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "topology.istio.io/subzone",
+)
+_PLACE_IN_ONE = ("topology.istio.io/locality", "istio-locality")
 _NO_PORTS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -231,11 +238,16 @@ class MeshConfig:
 class Workload:
     """Who is asking: the pod whose sidecar is configured.
 
-    ``dns_capture`` stands for the proxy metadata ``ISTIO_META_DNS_CAPTURE=true``. ``locality`` is
-    ``region/zone/subzone`` of its node, empty where nodes carry no such labels.
+    ``dns_capture`` stands for the proxy metadata ``ISTIO_META_DNS_CAPTURE=true``.
     """
 
     namespace: str = "default"
     labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     dns_capture: bool = False
-    locality: str = ""
+
+    @property
+    def locality(self) -> str:
+        """``region/zone/subzone``, as its labels say; istiod adds those of the node to a pod's."""
+        if any(it in self.labels for it in _PLACES):
+            return "/".join(self.labels.get(it, "") for it in _PLACES).rstrip("/")
+        return next((self.labels[it] for it in _PLACE_IN_ONE if it in self.labels), "")

@@ -56,6 +56,7 @@ class ClusterDraft:
         localities: the endpoints of a DNS cluster, which become its load assignment.
         dynamic: a dynamic forward proxy, which has no endpoints.
         patient: its connect timeout is a DestinationRule's.
+        name: Istio's.
     """
 
     service: Service
@@ -68,10 +69,10 @@ class ClusterDraft:
     dynamic: bool = False
     patient: bool = False
 
-    @property
-    def name(self) -> str:
-        """Istio's name of the cluster."""
-        return cluster_name(self.service.host, self.port.number, self.subset)
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = cluster_name(self.service.host, self.port.number, self.subset)
 
     @property
     def speaks_http2(self) -> bool:

@@ -67,6 +67,8 @@ def eds_assignment(draft: ClusterDraft, context: ClusterContext) -> dict[str, An
 
 def locality_json(text: str) -> dict[str, str]:
     """A ``core.v3.Locality`` of ``region/zone/subzone``."""
+    if not text:
+        return {}
     parts = zip(("region", "zone", "sub_zone"), text.split("/"), strict=False)
     return {key: part for key, part in parts if part}
 

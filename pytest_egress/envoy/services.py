@@ -85,7 +85,10 @@ class Service:
     @property
     def traffic_distribution(self) -> Literal["zone", "node"] | None:
         """The place that ``networking.istio.io/traffic-distribution`` prefers, if any."""
-        return _DISTRIBUTIONS.get(self.entry.metadata.annotations.get(_DISTRIBUTION, "").lower())
+        annotations = self.entry.metadata.annotations
+        return (
+            _DISTRIBUTIONS.get(annotations.get(_DISTRIBUTION, "").lower()) if annotations else None
+        )
 
     def port(self, number: int) -> ServicePort | None:
         """The first port with that number; UDP ports do not count."""

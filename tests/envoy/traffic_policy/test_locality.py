@@ -15,14 +15,22 @@ from pytest_egress.contract.destination_rule.resource import (
     Subset,
     ZoneAwareLb,
 )
-from pytest_egress.contract.resources import Endpoint, MeshConfig, ServiceEntry
+from pytest_egress.contract.resources import Endpoint, MeshConfig, ServiceEntry, Workload
+from pytest_egress.envoy.instances import topology_labels
 from pytest_egress.errors import ContractError
 from tests.envoy.build import compiled, entry, rule
 from tests.envoy.traffic_policy.shaped import HOST
 
 PLACES = ("r1/z1/s1", "r1/z1/s2", "r1/z2", "r2/z1", "r3")
 OUTLIERS = OutlierDetection()
-HERE: dict[str, Any] = {"locality": "r1/z1/s1"}
+
+
+def at(place: str, **labels: str) -> dict[str, Any]:
+    """A workload with these labels, on a node of that place."""
+    return {"labels": {**labels, **dict(topology_labels(place))}}
+
+
+HERE = at("r1/z1/s1")
 
 
 def service(resolution: str = "STATIC", *places: str, **fields: Any) -> ServiceEntry:
@@ -93,8 +101,7 @@ def common(lb: LoadBalancer | None, **fields: Any) -> dict[str, Any]:
 )
 def test_failover_by_distance(locality: str, expected: list[int]) -> None:
     """Outlier detection brings failover with it: near places first, priorities without gaps."""
-    asking = {"locality": locality}
-    found = priorities(asking=asking, outlier_detection=OUTLIERS)
+    found = priorities(asking=at(locality), outlier_detection=OUTLIERS)
     assert found == [it - min(expected) for it in expected]
 
 
@@ -149,7 +156,7 @@ def test_failover_priority_by_network() -> None:
 def test_failover_priority_then_region() -> None:
     """With a failover beside it the distance decides among what labels left equal."""
     lb = local(failover_priority=("place=4",), failover=(Failover("r1", "r2"),))
-    asking = {"labels": {"app": "web"}, "locality": "r1/z1/s1"}
+    asking = at("r1/z1/s1", app="web")
     assert priorities(lb, asking=asking, outlier_detection=OUTLIERS) == [1, 2, 3, 4, 0]
 
 
@@ -212,7 +219,7 @@ def test_mesh_setting() -> None:
 def test_zone_aware(setting: ZoneAwareLb, config: dict[str, Any], expected: list[int]) -> None:
     """Envoy balances zones itself; other regions are kept for failover."""
     lb = LoadBalancer(zone_aware=setting)
-    asking = {"labels": {"app": "web"}, **HERE}
+    asking = at("r1/z1/s1", app="web")
     assert priorities(lb, asking=asking) == expected
     assert common(lb) == {"zone_aware_lb_config": config}
 
@@ -235,3 +242,20 @@ def test_dns_cluster_fails_over() -> None:
     """The same for endpoints that are in the cluster itself."""
     found = priorities(of=service("DNS"), asking=HERE, outlier_detection=OUTLIERS)
     assert found == [0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "locality"),
+    [
+        ({}, ""),
+        ({"topology.kubernetes.io/region": "r1"}, "r1"),
+        ({"topology.kubernetes.io/zone": "z1"}, "/z1"),
+        ({"topology.kubernetes.io/region": "r1", "topology.istio.io/subzone": "s1"}, "r1//s1"),
+        ({"istio-locality": "r1/z1"}, "r1/z1"),
+        ({"istio-locality": "r1", "topology.istio.io/locality": "r2"}, "r2"),
+        ({"istio-locality": "r1", "topology.kubernetes.io/region": "r2"}, "r2"),
+    ],
+)
+def test_place_of_the_workload(labels: dict[str, str], locality: str) -> None:
+    """Its labels say it: those of nodes, else the one that says all."""
+    assert Workload(labels=labels).locality == locality
