@@ -311,7 +311,11 @@ def _declared(mesh: Mesh, evidence: Evidence) -> tuple[Position, ...]:
     """
     declared: tuple[Position, ...] = ()
     if evidence.cluster not in {"", BLACK_HOLE, PASSTHROUGH}:
-        entries = mesh.program_of(evidence.proxy).origins.get(evidence.cluster, ())
+        origins = mesh.program_of(evidence.proxy).origins
+        # A subset is declared where its host is.
+        direction, *port, host = evidence.cluster.split("|")
+        whole = "|".join([direction, *port[:1], "", host]) if port else evidence.cluster
+        entries = origins.get(whole, ())
         declared = declarations(entries, evidence.cluster)
     rule = _rule(mesh, evidence)
     return declared if rule is None else (*declared, rule)

@@ -153,9 +153,9 @@ class Outcome:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """The HTTP requests that arrived outside for this one: each attempt, each mirrored copy.
+        """The HTTP requests that arrived at the upstream for this one: each attempt.
 
-        A mirrored copy may come later than the answer: see `Upstream.wait_for_requests`.
+        Mirrored copies are their mirror's: see `Upstream.wait_for_requests`.
         """
         return self.observation.requests
 

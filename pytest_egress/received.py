@@ -129,6 +129,13 @@ class Request:
     names: tuple[str, ...] = ()
     time: float = field(default_factory=time.time)
 
+    def is_for(self, host: str) -> bool:
+        """Whether it is for ``host``: a name, a ``*.`` wildcard, or an address."""
+        suffix = host.removeprefix("*") if host.startswith("*.") else None
+        return any(
+            name == host or (suffix is not None and name.endswith(suffix)) for name in self.names
+        )
+
     @property
     def id(self) -> str:
         """The proxy's ``x-request-id``: the same for every attempt and mirror of one request."""

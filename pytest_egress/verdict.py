@@ -53,7 +53,7 @@ class Observation:
         hops: the proxies on its way where there are several, the sidecar first.
         signed: the answer carried the simulated upstream's token.
         accepted: what the simulated outside knows of the connection that the proxy opened.
-        requests: what arrived outside of it: each attempt, each mirrored copy.
+        requests: what arrived at the upstream: each attempt, mirrored copies left out.
         live: the real outside was asked, so there is no token to expect.
         control: empty when the positive control passed through that proxy, else why it did not.
         resolver: empty when the pod's name server is known to work, else what is wrong with it.

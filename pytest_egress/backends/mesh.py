@@ -279,10 +279,18 @@ class LocalMesh:
         return self._outside.accepted(evidence.upstream_local_address, evidence.upstream_host)
 
     def _requests(self, evidence: Evidence | None) -> tuple[Request, ...]:
-        """What arrived outside of this attempt."""
+        """What arrived of this attempt at the host that the proxy's cluster is for.
+
+        A mirrored copy has the same id and comes at a time of its own: it is its mirror's.
+        """
         if self._live or evidence is None:
             return ()
-        return self._outside.requests_with(evidence.request_id)
+        requests = self._outside.requests_with(evidence.request_id)
+        host = evidence.cluster.rpartition("|")[2].lower()
+        if not evidence.cluster.startswith("outbound|"):
+            return requests
+        # Of a shared place it is not known who stands there, only what was asked for.
+        return tuple(it for it in requests if it.address is None or it.is_for(host))
 
     def _resolver_failure(self, attempt: Attempt) -> str:
         """Empty when the name server works, so that its refusal is about the name asked."""

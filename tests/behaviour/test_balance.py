@@ -84,6 +84,8 @@ def test_subset(pod: Pod, promised: bool) -> None:
     egress = pod(*subsets(promised), route(to=[to_subset("v2")]))
     outcomes = egress.get(URL, n=40)
     assert outcomes.share_by_subset == {"v2": 1.0}
+    assert outcomes[0].declared
+    assert str(outcomes[0].declared_by[0]) == "egress.yaml:8:5"
     assert (outcomes.share(upstream=ENDPOINTS[1]).fraction == 1) is promised
 
 

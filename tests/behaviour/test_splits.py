@@ -61,10 +61,16 @@ def test_mirror(pod: Pod, promised: bool) -> None:
         assert (copy.method, copy.path, copy.body) == ("POST", "/orders", b"one")
         assert copy.host == HOST
         assert copy.id == outcome.requests[0].id
+        assert len(outcome.requests) == 1, "the copy is the mirror's"
     assert egress.upstream(HOST).count == 1
     assert egress.get(URL).status == 200, "the mirrored copy has used up no failure"
     if not promised:
         assert egress.upstream(OTHER).count == 0
+    egress.upstream(HOST).refuse()
+    refused = egress.get(URL)
+    if promised:
+        egress.upstream(OTHER).wait_for_requests(3)
+    assert refused.requests == ()
 
 
 def test_mirror_of_some(pod: Pod, promised: bool) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# In-process pytester runs drop what they imported; its extension cannot be imported twice.
+import trustme  # noqa: F401
+
 from tests.docs.pages import README, Page
 
 Write = Callable[[Path, Page], None]
