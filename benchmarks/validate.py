@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -123,17 +124,22 @@ def documents() -> list[str]:
     ]
 
 
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def measure(
-    label: str, arguments: list[str], text: str = "", codes: tuple[int, ...] = (0, 1)
+    label: str, arguments: list[str], text: str = "", codes: tuple[int, ...] = (0,)
 ) -> None:
     """Run the command and print what it took.
 
     Raises:
         RuntimeError: it ended otherwise than it should, so its figure would be worth nothing.
     """
-    best = float("inf")
+    best = cpu = float("inf")
     for _ in range(3):
-        start = time.perf_counter()
+        start, before = time.perf_counter(), _cpu()
         done = subprocess.run(
             [*PROGRAM, "validate", *arguments],
             input=text,
@@ -142,11 +148,11 @@ def measure(
             check=False,
             env=environment(),
         )
-        best = min(best, time.perf_counter() - start)
+        best, cpu = min(best, time.perf_counter() - start), min(cpu, _cpu() - before)
         if done.returncode not in codes:
             raise RuntimeError(f"{label}: exit code {done.returncode}\n{done.stderr[-2000:]}")
     lines = done.stdout.count("\n")
-    print(f"{label:<24}{best:7.2f} s {lines:>8} lines  {done.stderr.strip()[:80]}")
+    print(f"{label:<20}{best:7.2f} s {cpu:7.2f} s of CPU {lines:>8} lines")
 
 
 def main() -> None:

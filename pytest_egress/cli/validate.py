@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -22,7 +23,14 @@ def validate_files(paths: list[str], *, form: str = "text", strict: bool = False
         when one of them cannot be read.
     """
     stdin = sys.stdin.buffer.read() if "-" in paths else None
-    found = survey(paths, stdin=stdin)
+    # What is read is kept to the end: looking for garbage in it would take a fifth of the time.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        found = survey(paths, stdin=stdin)
+    finally:
+        if enabled:
+            gc.enable()
     for line in FORMATS[form](found):
         print(line)
     sys.stdout.flush()
