@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_egress.backends.protocol import Backend, Mesh
+from pytest_egress.contract.allocation import allocate
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
@@ -68,8 +69,8 @@ class Egress(Probes):
         test: str = "",
     ) -> None:
         self.backend = backend
-        self.contract = contract
         self.workload = workload or Workload()
+        self.contract = allocate(contract) if self.workload.dns_capture else contract
         self._timeout = timeout
         self._on_outcome = on_outcome
         self._on_calls = on_calls
@@ -269,8 +270,13 @@ class Egress(Probes):
     def as_workload(
         self, namespace: str = "default", labels: Mapping[str, str] | None = None
     ) -> Egress:
-        """The same contract seen by another workload."""
-        return self._with(workload=Workload(namespace, labels or {}))
+        """The same contract seen by another workload of the same mesh."""
+        workload = dataclasses.replace(self.workload, namespace=namespace, labels=labels or {})
+        return self._with(workload=workload)
+
+    def with_dns_proxy(self, enabled: bool = True) -> Egress:
+        """The same pod with or without DNS proxying (``ISTIO_META_DNS_CAPTURE``)."""
+        return self._with(workload=dataclasses.replace(self.workload, dns_capture=enabled))
 
     def with_policy(self, mode: Literal["REGISTRY_ONLY", "ALLOW_ANY"]) -> Egress:
         """The same contract in a mesh with another outbound traffic policy."""

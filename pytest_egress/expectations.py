@@ -32,19 +32,40 @@ class Expectation:
 
 
 def reachable(*urls: str, **options: Any) -> tuple[Expectation, ...]:
-    """Expect each URL to be answered by its declared upstream."""
-    return tuple(Expectation("reachable", url, options=options) for url in _some(urls))
+    """Expect each URL to be answered by its declared upstream.
+
+    Raises:
+        TypeError: there is none, or one is no text.
+        ProbeError: a URL or an option is wrong.
+    """
+    return _probes("reachable", urls, options)
 
 
 def blocked(*urls: str, **options: Any) -> tuple[Expectation, ...]:
-    """Expect the mesh to refuse each URL."""
-    return tuple(Expectation("blocked", url, options=options) for url in _some(urls))
+    """Expect the mesh to refuse each URL.
+
+    Raises:
+        TypeError: there is none, or one is no text.
+        ProbeError: a URL or an option is wrong.
+    """
+    return _probes("blocked", urls, options)
 
 
 def resolves(*names: str, to: Iterable[str] | str | None = None) -> tuple[Expectation, ...]:
-    """Expect the pod's lookup of each name to give an address; exactly ``to`` where given."""
-    addresses = None if to is None else (to,) if isinstance(to, str) else tuple(to)
-    return tuple(Expectation("resolves", name, addresses) for name in _some(names))
+    """Expect the pod's lookup of each name to give an address; exactly ``to`` where given.
+
+    A name may stand in a URL or before a port.
+
+    Raises:
+        TypeError: there is no name, or one is no text.
+        ValueError: an item of ``to`` is no IP address.
+    """
+    addresses = None
+    if to is not None:
+        addresses = tuple(map(_address, (to,) if isinstance(to, str) else to))
+        if not addresses:
+            raise ValueError("to: expected at least one address")
+    return tuple(Expectation("resolves", _host(name), addresses) for name in _some(names))
 
 
 def check(egress: Egress, expectations: Iterable[Expectation]) -> Iterator[str]:
@@ -59,17 +80,55 @@ def check(egress: Egress, expectations: Iterable[Expectation]) -> Iterator[str]:
 
 
 def _check_lookup(egress: Egress, expectation: Expectation) -> Iterator[str]:
-    resolution = egress.resolve(expectation.target)
-    answer = resolution.answer
-    if resolution.failure:
-        yield f"the lookup of {expectation.target} is INCONCLUSIVE: {resolution.failure}"
-    elif not answer.addresses:
-        yield f"expected {expectation.target} to resolve, got {answer.rcode}"
-    elif expectation.addresses is not None and set(answer.addresses) != set(expectation.addresses):
-        yield (
-            f"expected {expectation.target} to resolve to {', '.join(expectation.addresses)}, "
-            f"got {', '.join(answer.addresses)}"
-        )
+    name, expected = expectation.target, expectation.addresses
+    # A family is asked for where it is expected; without any expectation IPv4, as a probe does.
+    families: list[Literal["A", "AAAA"]] = ["A"]
+    if expected is not None and any(":" in address for address in expected):
+        families = ["A", "AAAA"] if any(":" not in address for address in expected) else ["AAAA"]
+    found: list[str] = []
+    for family in families:
+        resolution = egress.resolve(name, family)
+        answer = resolution.answer
+        if resolution.failure:
+            yield f"the lookup of {name} is INCONCLUSIVE: {resolution.failure}"
+            return
+        found.extend(map(_address, answer.addresses))
+    if not found:
+        yield f"expected {name} to resolve, got {answer.rcode}"
+    elif expected is not None and set(found) != set(expected):
+        yield f"expected {name} to resolve to {', '.join(expected)}, got {', '.join(found)}"
+
+
+def _probes(
+    kind: Kind, urls: tuple[str, ...], options: Mapping[str, Any]
+) -> tuple[Expectation, ...]:
+    from pytest_egress.probes import read_probe
+
+    for url in _some(urls):
+        read_probe(url, 1.0, options)
+    return tuple(Expectation(kind, url, options=options) for url in urls)
+
+
+def _host(text: str) -> str:
+    """The host name of a target: of a URL, before a port, or alone."""
+    from pytest_egress.probe import ProbeOptionError, Target
+
+    if "://" in text:
+        return Target.parse(text).host
+    try:
+        return Target.parse(f"tcp://{text}:1").host
+    except ProbeOptionError:
+        return Target.parse(f"tcp://{text}").host  # it has a port of its own
+
+
+def _address(text: str) -> str:
+    """An IP address in its usual spelling."""
+    from ipaddress import ip_address
+
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError(f"to: expected IP addresses, got {text!r}") from None
 
 
 def _some(values: tuple[str, ...]) -> tuple[str, ...]:

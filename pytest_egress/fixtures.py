@@ -98,7 +98,7 @@ def egress(
     try:
         given = contracts.read(egress_contract, item.path.parent)
         contract = contracts.with_policy(given, item)
-        workload = contracts.workload(item)
+        workload = contracts.workload(item, contract.mesh)
     except pytest.UsageError as error:
         _fail(error)
     outcomes: list[Outcome] = []

@@ -22,7 +22,7 @@ __all__ = ["Loader", "capture_options", "captures", "loader", "pod_root"]
 
 
 # Rules of warnings about what Envoy may refuse although istiod accepts it.
-_DOUBTFUL = frozenset({"service-entry/partial-wildcard", "lint/envoy-refuses"})
+_DOUBTFUL = frozenset({"lint/envoy-refuses", "service-entry/partial-wildcard"})
 _LOADER: pytest.StashKey[Loader] = pytest.StashKey()
 
 
@@ -108,7 +108,7 @@ class Loader:
             envoy=lookup(self._config, "envoy")[0], pod_root=pod_root(self._config)
         )
         try:
-            backend.enforce(contract, self.workload(None))
+            backend.enforce(contract, self.workload(None, contract.mesh))
         except ContractError as error:
             raise pytest.UsageError(_unusable(error)) from None
         except BackendError:
@@ -161,8 +161,10 @@ class Loader:
         )
         return dataclasses.replace(contract, mesh=mesh)
 
-    def workload(self, item: pytest.Item | None) -> Workload:
+    def workload(self, item: pytest.Item | None, mesh: MeshConfig) -> Workload:
         """The workload that asks in a test, or in the run.
+
+        Whether its names are resolved by Istio's agent is a setting; unset, the mesh says so.
 
         Raises:
             pytest.UsageError: the marker's arguments are wrong.
@@ -171,7 +173,12 @@ class Loader:
         if source == "marker":
             value = _workload(item, value)
         namespace, labels = value
-        return Workload(namespace, labels)
+        dns_proxy, source = lookup(self._config, "dns-proxy", item)
+        if source == "marker":
+            dns_proxy = _enabled(item, dns_proxy)
+        elif source == "default":
+            dns_proxy = mesh.dns_capture
+        return Workload(namespace, labels, dns_capture=dns_proxy)
 
     def _from_settings(self, item: pytest.Item | None) -> Contract:
         value, source = lookup(self._config, "contract", item)
@@ -293,6 +300,18 @@ def _policy(item: pytest.Item | None, mark: pytest.Mark) -> str:
     if len(mark.args) != 1 or mark.kwargs or mark.args[0] not in modes:
         raise pytest.UsageError(f"{_name(item)}: egress_policy: expected {' or '.join(modes)}")
     return str(mark.args[0])
+
+
+def _enabled(item: pytest.Item | None, mark: pytest.Mark) -> bool:
+    def signature(enabled: bool = True) -> bool:
+        if not isinstance(enabled, bool):
+            raise TypeError(f"expected True or False, got {enabled!r}")
+        return enabled
+
+    try:
+        return signature(*mark.args, **mark.kwargs)
+    except TypeError as error:
+        raise pytest.UsageError(f"{_name(item)}: egress_dns_proxy: {error}") from None
 
 
 def _workload(item: pytest.Item | None, mark: pytest.Mark) -> tuple[str, Mapping[str, str]]:

@@ -36,6 +36,8 @@ _MARKERS = {
     "egress_policy(mode)": "the mesh's outboundTrafficPolicy for this test, REGISTRY_ONLY or "
     "ALLOW_ANY.",
     'egress_workload(namespace="default", **labels)': "the workload that asks in this test.",
+    "egress_dns_proxy(enabled=True)": "whether Istio's agent resolves the pod's names in this "
+    "test.",
     "egress_captured(enabled=True, *, on_blocked, exclude, trust)": "the test's own connections go "
     "through the pod's proxy; keywords are those of egress.capture(). False leaves the test out of "
     "egress_capture.",
@@ -184,6 +186,7 @@ def _read_expectations(item: pytest.Item) -> list[Expectation]:
         pytest.UsageError: a marker's arguments are wrong.
     """
     from pytest_egress import expectations
+    from pytest_egress.errors import ProbeError
 
     found: list[Expectation] = []
     for mark in reversed(list(item.iter_markers())):
@@ -192,6 +195,6 @@ def _read_expectations(item: pytest.Item) -> list[Expectation]:
         build: Any = getattr(expectations, mark.name.removeprefix("egress_"))
         try:
             found.extend(build(*mark.args, **mark.kwargs))
-        except TypeError as error:
+        except (TypeError, ValueError, ProbeError) as error:
             raise pytest.UsageError(f"{item.nodeid}: {mark.name}: {error}") from None
     return found

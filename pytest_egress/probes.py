@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Mesh
     from pytest_egress.outcomes import Outcomes
 
-__all__ = ["Probes"]
+__all__ = ["Probes", "read_probe"]
 
 
 class Probes(ABC):
@@ -171,12 +171,12 @@ class Probes(ABC):
         if n is None:
             if concurrency != 1:
                 raise ProbeError("concurrency: expected n, the number of attempts, with it")
-            return self._attempt(*_read(url, self._timeout, options))
+            return self._attempt(*read_probe(url, self._timeout, options))
         for name, value in (("n", n), ("concurrency", concurrency)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ProbeError(f"{name}: expected 1 or more, got {value!r}")
         # Each has a nonce of its own.
-        attempts = [_read(url, self._timeout, options) for _ in range(n)]
+        attempts = [read_probe(url, self._timeout, options) for _ in range(n)]
         return self._attempt_all(attempts, concurrency)
 
     def _attempt_all(self, attempts: list[tuple[Target, Options]], concurrency: int) -> Outcomes:
@@ -191,7 +191,7 @@ class Probes(ABC):
             return Outcomes(executor.map(lambda attempt: self._attempt(*attempt), attempts))
 
 
-def _read(url: str, timeout: float, options: Mapping[str, Any]) -> tuple[Target, Options]:
+def read_probe(url: str, timeout: float, options: Mapping[str, Any]) -> tuple[Target, Options]:
     """Return where and how to probe.
 
     Raises:

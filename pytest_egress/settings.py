@@ -158,6 +158,14 @@ SETTINGS = (
         marker="egress_workload",
     ),
     Setting(
+        "dns-proxy",
+        "the pod's names are resolved by Istio's agent (ISTIO_META_DNS_CAPTURE)",
+        False,
+        parse=_truth,
+        flag=True,
+        marker="egress_dns_proxy",
+    ),
+    Setting(
         "live",
         "ask the real outside in place of the simulated one",
         False,

@@ -131,6 +131,7 @@ class LocalBackend:
         from pytest_egress.backends.declaring import clients_of, endpoints_of
         from pytest_egress.backends.mesh import LocalMesh
         from pytest_egress.contract import unsupported
+        from pytest_egress.contract.allocation import allocate
         from pytest_egress.contract.pod_files import check_pod_files
         from pytest_egress.envoy import compile_contract
         from pytest_egress.envoy.pod import may_be_refused
@@ -142,7 +143,9 @@ class LocalBackend:
         for known, seen_by, refusal in self._refused:
             if seen_by == workload and (known is contract or known == contract):
                 raise ContractError(refusal.problems)
-        program = compile_contract(contract, workload)
+        # With DNS capture the hosts have addresses, as in a cluster.
+        allocated = allocate(contract) if workload.dns_capture else contract
+        program = compile_contract(allocated, workload)
         gateways = self._lead(contract, generation)
         process = self._take_process()
         mesh = LocalMesh(

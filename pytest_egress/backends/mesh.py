@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_egress.backends.agent import AgentResolver
 from pytest_egress.backends.declaring import certificates_in
 from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.backends.proxy import EmbeddedProxy, PodSocket
@@ -81,6 +82,8 @@ class LocalMesh:
         self._sources = itertools.count() if sources is None else sources
         self._dialled = threading.local()
         self._resolver: Resolver = SystemResolver() if live else DnsResolver(outside.pod_dns)
+        if workload.dns_capture:
+            self._resolver = AgentResolver(program.names, workload.namespace, self._resolver)
         self._prober: Prober | None = None
 
     @property

@@ -21,6 +21,7 @@ __all__ = ["refused_by_envoy"]
 _MOST = 10  # refused parts that are told one by one
 _PATIENCE = 30.0  # seconds
 _WORDS = re.compile(r"error initializing configuration '[^']*':\s*(.*)", re.DOTALL)
+_CONSTRAINT = "Proto constraint validation failed"
 _LONGEST = 400  # characters of Envoy's own words
 
 
@@ -77,4 +78,6 @@ def _objection(envoy: pathlib.Path, file: pathlib.Path, timeout: float) -> str:
         return ""
     found = _WORDS.search(done.stderr)
     words = " ".join((found[1] if found else done.stderr).split())
+    # A message that breaks a constraint is printed in full before the constraint.
+    words = words[max(words.find(_CONSTRAINT), 0) :]
     return words[:_LONGEST] or f"exit code {done.returncode}"

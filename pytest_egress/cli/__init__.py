@@ -84,6 +84,11 @@ def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="WORKLOAD",
         help="who asks: NAMESPACE or NAMESPACE/key=value,key=value",
     )
+    probe.add_argument(
+        "--dns-proxy",
+        action="store_true",
+        help="Istio's agent resolves the pod's names (default: what the mesh file says)",
+    )
     probe.add_argument("--live", action="store_true", help="ask the real outside")
     probe.add_argument(
         "--pod-root",

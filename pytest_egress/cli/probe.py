@@ -35,7 +35,9 @@ def probe_urls(options: argparse.Namespace) -> int:
         )
     backend = LocalBackend(envoy=options.envoy, live=options.live, pod_root=options.pod_root)
     try:
-        egress = Egress(backend, contract, Workload(namespace, labels), timeout=options.timeout)
+        dns_proxy = options.dns_proxy or contract.mesh.dns_capture
+        workload = Workload(namespace, labels, dns_capture=dns_proxy)
+        egress = Egress(backend, contract, workload, timeout=options.timeout)
         verdicts = []
         for url in options.urls:
             outcome = egress.probe(url)

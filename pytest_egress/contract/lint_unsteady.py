@@ -15,13 +15,14 @@ _RULE = "lint/unsteady"
 
 
 def lint_unsteady(resources: Sequence[Resource]) -> Iterator[Problem]:
-    """Findings about entries with several addresses, also under Sidecars that name their host."""
+    """Findings about entries with addresses, also under Sidecars that name their hosts."""
     several: dict[tuple[str, str], list[ServiceEntry]] = defaultdict(list)
     for entry in resources:
-        if isinstance(entry, ServiceEntry) and len(set(entry.addresses)) > 1:
+        if isinstance(entry, ServiceEntry) and entry.addresses:
             yield from _domains(entry)
-            for host in entry.hosts:
-                several[entry.metadata.namespace, host].append(entry)
+            if len(set(entry.addresses)) > 1:
+                for host in entry.hosts:
+                    several[entry.metadata.namespace, host].append(entry)
     if several:
         for sidecar in resources:
             if isinstance(sidecar, Sidecar):
@@ -29,13 +30,16 @@ def lint_unsteady(resources: Sequence[Resource]) -> Iterator[Problem]:
 
 
 def _domains(entry: ServiceEntry) -> Iterator[Problem]:
-    """A virtual host takes one of the addresses as a domain."""
+    """One virtual host takes one of the addresses as a domain."""
+    addresses, hosts = len(set(entry.addresses)), len(set(entry.hosts))
+    if addresses == hosts == 1:
+        return
     for i, port in enumerate(entry.ports):
         if port.protocol.lower() in HTTP_PROTOCOLS:
             message = (
-                f"of {len(set(entry.addresses))} addresses istiod makes one, now this and now "
-                f"that, a name that HTTP requests to port {port.number} may carry: "
-                "call by host name, or make one entry per address"
+                f"an HTTP request to port {port.number} that carries an address for a name goes, "
+                f"now this way and now that, to one of {hosts} hosts by one of {addresses} "
+                "addresses: call by host name, or make one entry per host and address"
             )
             yield Problem("warning", message, entry.at("spec", "ports", i), _RULE)
             return

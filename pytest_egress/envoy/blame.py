@@ -7,10 +7,12 @@ from typing import Any
 
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import ServiceEntry
+from pytest_egress.envoy.instruments import HTTP_CHAIN
 from pytest_egress.envoy.names import cluster_name
 from pytest_egress.envoy.parts import CLUSTERS, LISTENERS, Path
 from pytest_egress.envoy.program import Program
 from pytest_egress.envoy.protocols import HTTP2, parse_protocol
+from pytest_egress.envoy.virtual_service.rule import Rule
 
 __all__ = ["RULE", "blame"]
 
@@ -63,7 +65,9 @@ def blame(
     about, mend = next(
         ((kind, mend) for known, kind, mend in _KNOWN if known in words), (_RULE, "")
     )
-    places = [place for name in clusters for place in _places(name, about, program)]
+    rules = [] if path[0] == CLUSTERS else list(_rules(path, part, program))
+    places = [rule.position for rule in rules]
+    places += [place for name in clusters for place in _places(name, about, program)]
     if path[0] == LISTENERS and not places and not again:
         entries = program.listener_origins.get(part[0]["name"], ())
         places = [entry.at("spec", "hosts") for entry in entries]
@@ -76,6 +80,23 @@ def blame(
     if others:
         message += f" (see also {', '.join(map(str, others[:3]))})"
     return Problem("error", message, place, RULE)
+
+
+def _rules(path: Path, part: tuple[Json, ...], program: Program) -> Iterator[Rule]:
+    """The rules of VirtualServices that have made a filter chain, virtual host or route."""
+    listener, chain, *inner = part
+    default = path[2] == len(listener.get("filter_chains", ()))
+    rule = program.chain_rules.get((listener["name"], -1 if default else path[2]))
+    if rule is not None:
+        yield rule
+    if not inner:
+        return
+    configuration = chain["filters"][-1]["typed_config"]["route_config"]["name"]
+    host = inner[0]
+    for index in range(len(host["routes"])) if len(path) == 4 else path[4:]:
+        rule = program.route_rules.get((configuration, host["name"], index))
+        if rule is not None:
+            yield rule
 
 
 def _places(cluster: str, about: str, program: Program) -> Iterator[Position]:
@@ -130,8 +151,11 @@ def _described(path: Path, part: tuple[Json, ...]) -> str:
     if path[0] == CLUSTERS:
         return f"cluster {part[0]['name']}"
     names = [f"listener {part[0]['name']}"]
-    for kind, inner in zip(("filter chain", "virtual host", "route"), part[1:], strict=False):
+    kinds = ("filter chain", "virtual host", "route")
+    for kind, index, inner in zip(kinds, path[2:], part[1:], strict=False):
         name = inner.get("name", "")
-        if name or kind == "route":
-            names.append(f"{kind} {name}".strip())
+        if kind == "route":
+            name = name or str(index)
+        if name and name != HTTP_CHAIN:
+            names.append(f"{kind} {name}")
     return ", ".join(reversed(names))

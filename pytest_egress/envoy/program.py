@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.contract.contract import Contract
@@ -17,6 +17,7 @@ from pytest_egress.envoy.clusters import (
 from pytest_egress.envoy.instances import Registry
 from pytest_egress.envoy.listener_map import ListenerEntry, listener_entries
 from pytest_egress.envoy.listeners import listener, virtual_outbound
+from pytest_egress.envoy.name_table import Name, name_table
 from pytest_egress.envoy.names import cluster_name
 from pytest_egress.envoy.routes import RouteConfiguration, build_routes
 from pytest_egress.envoy.scope import Scope, build_scope
@@ -47,6 +48,7 @@ class Program:
         route_rules: the rule of a VirtualService that made a route, by the names of its route
             configuration and virtual host and its place there.
         chain_rules: the same of a filter chain, by listener name and place (-1: the default).
+        names: with DNS capture, the hosts that the agent answers for.
     """
 
     listeners: tuple[dict[str, Any], ...]
@@ -59,6 +61,7 @@ class Program:
     listener_origins: Mapping[str, tuple[ServiceEntry, ...]]
     route_rules: Mapping[tuple[str, str, int], Rule]
     chain_rules: Mapping[tuple[str, int], Rule]
+    names: Mapping[str, Name] = field(default_factory=dict)
 
     def rule(self, text: str) -> Rule | None:
         """The rule that is written so (``shop/weather http[0]``)."""
@@ -97,6 +100,7 @@ def compile_contract(contract: Contract, workload: Workload) -> Program:
         listener_origins={entry.name: tuple(entry.origins.values()) for entry in entries},
         route_rules=_route_rules(configurations),
         chain_rules=_chain_rules(entries),
+        names=name_table(scope, registry) if workload.dns_capture else {},
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal
 
+from pytest_egress.contract.allocation import may_have_allocated
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Resolution, ServiceEntry, Workload
 from pytest_egress.envoy.names import WILDCARD_ADDRESS, is_ip, is_wildcard, parse_prefix
@@ -14,7 +15,6 @@ from pytest_egress.envoy.protocols import Protocol, parse_protocol
 
 __all__ = ["Service", "ServicePort", "convert_entry", "convert_services"]
 
-_AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip"
 _CONNECT_STRATEGY = "istio.io/connect-strategy"
 _DISTRIBUTION = "networking.istio.io/traffic-distribution"
 _DISTRIBUTIONS: dict[str, Literal["zone", "node"]] = {
@@ -151,8 +151,7 @@ def _listening_address(text: str) -> str:
 
 def _allocated(entry: ServiceEntry) -> dict[str, str]:
     """IPv4 addresses of ``status.addresses`` by host, where Istio lets a proxy use them."""
-    opted_out = entry.metadata.labels.get(_AUTO_ALLOCATE_LABEL, "").lower() == "false"
-    if entry.resolution == "NONE" or opted_out:
+    if not may_have_allocated(entry):
         return {}
     return {
         host: value

@@ -95,6 +95,33 @@ def test_known_refusals(
     assert mend in found[0].message
 
 
+SERVICE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: good, namespace: default}
+spec:
+  hosts: [good.example.com]
+  http:
+  - match: [{uri: {exact: /old}}]
+    redirect: {uri: /new}
+  - match: [{uri: {exact: /many}}]
+    redirect: {uri: /new, redirectCode: 300}
+  - route: [{destination: {host: good.example.com, port: {number: 80}}}]
+"""
+
+
+def test_a_route_of_a_virtual_service(fresh: LocalBackend) -> None:
+    """The rule that made the route is blamed, in the words that matter of Envoy's many."""
+    (found,) = refused(fresh, documents(GOOD, SERVICE))
+    place = GOOD.count("\n") + 10
+    assert str(found.position) == f"egress.yaml:{place}:5"
+    assert found.message.startswith(
+        "Envoy refuses route 1, virtual host good.example.com:80, listener 0.0.0.0_80, which "
+        'istiod makes of this: "Proto constraint validation failed ('
+    )
+    assert 'field: "action", reason: is required' in found.message
+
+
 def test_all_of_them_at_once(fresh: LocalBackend) -> None:
     """Every refused resource is named, not only the first that Envoy met."""
     found = refused(fresh, documents(RACE, PARTIAL, GOOD, DYNAMIC))

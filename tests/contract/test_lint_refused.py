@@ -103,6 +103,10 @@ TCP = SEVERAL.replace("protocol: HTTP", "protocol: TCP")
     [
         (SEVERAL, ["10:5"]),
         (SEVERAL.replace("10.0.0.2", "10.0.0.1"), []),
+        (
+            SEVERAL.replace("10.0.0.2", "10.0.0.1").replace("- a.ex", "- b.example\n  - a.ex"),
+            ["11:5"],
+        ),
         (TCP, []),
         (documents(TCP, sidecar(egress=[{"hosts": ["./a.example.com"]}])), ["27:7"]),
         (documents(TCP, sidecar(egress=[{"hosts": ["default/a.example.com"]}])), ["27:7"]),
