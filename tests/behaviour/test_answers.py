@@ -39,7 +39,7 @@ def test_delay(pod: Pod, promised: bool) -> None:
     assert outcome.reachable, outcome.explain()
     assert ("DI" in outcome.flags) is promised
     if promised:
-        assert outcome.timings.total >= 0.5
+        assert outcome.timings.total >= 0.45
     assert egress.upstream(HOST).count == 1
 
 

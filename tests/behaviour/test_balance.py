@@ -40,7 +40,7 @@ def test_stickiness_by_header(pod: Pod, promised: bool, name: str) -> None:
     users = [egress.get(URL, headers={name: f"user-{n}"}, n=8) for n in range(12)]
     stuck = [len(outcomes.share_by_upstream) == 1 for outcomes in users]
     assert all(stuck) is promised
-    assert len({outcome.upstream for outcomes in users for outcome in outcomes}) == 3
+    assert len({outcome.upstream for outcomes in users for outcome in outcomes}) > 1
 
 
 def test_stickiness_by_cookie(pod: Pod, promised: bool) -> None:

@@ -13,7 +13,7 @@ def test_requests_overflow(pod: Pod, promised: bool) -> None:
     """One request is under way, one waits; the others are refused at once."""
     pool = {"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1}}
     egress = pod(host(), policy(promised, connectionPool=pool))
-    upstream = egress.upstream(HOST).delay(1.5)
+    upstream = egress.upstream(HOST).delay(2)
     outcomes = egress.get(URL, n=6, concurrency=6)
     assert (outcomes.flags["UO"] == 4) is promised, outcomes.explain()
     assert outcomes.statuses == ({200: 2, 503: 4} if promised else {200: 6})
@@ -24,7 +24,7 @@ def test_requests_overflow(pod: Pod, promised: bool) -> None:
 def test_connections_overflow(pod: Pod, promised: bool) -> None:
     """A TCP connection too many is closed without a byte."""
     egress = pod(host(), policy(promised, connectionPool={"tcp": {"maxConnections": 2}}))
-    upstream = egress.upstream(HOST).delay(1.5)
+    upstream = egress.upstream(HOST).delay(2)
     outcomes = egress.connect(f"{HOST}:5432", n=5, concurrency=5)
     assert (outcomes.flags["UO"] == 3) is promised, outcomes.explain()
     assert len(upstream.connections) == (2 if promised else 5)
@@ -34,7 +34,7 @@ def test_concurrent_http2_requests_overflow(pod: Pod, promised: bool) -> None:
     """``http2MaxRequests`` limits what is under way, whatever the number of connections."""
     pool = {"http": {"http2MaxRequests": 2}}
     egress = pod(host(), policy(promised, connectionPool=pool))
-    egress.upstream(HOST).delay(1.5)
+    egress.upstream(HOST).delay(2)
     outcomes = egress.grpc(f"{HOST}:50051", n=5, concurrency=5)
     assert (outcomes.flags["UO"] == 3) is promised, outcomes.explain()
 
@@ -56,8 +56,11 @@ def test_idle_connections_are_closed(pod: Pod, promised: bool) -> None:
     egress = pod(host(), policy(promised, connectionPool=pool))
     upstream = egress.upstream(HOST)
     egress.get(URL)
-    time.sleep(1)
-    assert upstream.connections[0].open is not promised
+    [connection] = upstream.connections
+    deadline = time.monotonic() + (30 if promised else 1)
+    while connection.open and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert connection.open is not promised
     egress.get(URL)
     assert len(upstream.connections) == (2 if promised else 1)
 
@@ -68,8 +71,8 @@ def test_idle_tcp_is_closed(pod: Pod, promised: bool) -> None:
     egress = pod(host(), policy(promised, connectionPool=pool))
     outcome = egress.connect(f"{HOST}:5432", payload="hello", quiet=2)
     assert outcome.reachable
-    assert outcome.timings.total >= 0.3
-    assert (outcome.timings.total < 2) is promised
+    assert outcome.timings.total >= 0.25
+    assert (outcome.timings.total < 1.9) is promised
 
 
 def test_lifetime_of_tcp(pod: Pod, promised: bool) -> None:
@@ -77,8 +80,8 @@ def test_lifetime_of_tcp(pod: Pod, promised: bool) -> None:
     pool = {"tcp": {"maxConnectionDuration": "0.3s"}}
     egress = pod(host(), policy(promised, connectionPool=pool))
     outcome = egress.connect(f"{HOST}:5432", payload="hello", quiet=2)
-    assert outcome.timings.total >= 0.3
-    assert (outcome.timings.total < 2) is promised
+    assert outcome.timings.total >= 0.25
+    assert (outcome.timings.total < 1.9) is promised
 
 
 def test_upgrade_to_http2(pod: Pod, promised: bool) -> None:
@@ -108,5 +111,5 @@ def test_connect_timeout(pod: Pod, promised: bool) -> None:
     outcome = egress.connect(f"{HOST}:5432")
     assert outcome.unreachable
     assert outcome.flags >= {"UF"}
-    assert outcome.timings.total >= 0.3
-    assert (outcome.timings.total < 2) is promised
+    assert outcome.timings.total >= 0.25
+    assert (outcome.timings.total < 1.9) is promised

@@ -16,7 +16,7 @@ def test_timeout_fires(pod: Pod, promised: bool) -> None:
     assert outcome.unreachable is promised, outcome.explain()
     assert ("UT" in outcome.flags) is promised
     assert (outcome.status == 504) is promised
-    assert outcome.timings.total >= (0.3 if promised else 2)
+    assert outcome.timings.total >= (0.25 if promised else 1.9)
     assert egress.upstream(HOST).count == outcome.attempts == 1
 
 
@@ -59,7 +59,7 @@ def test_per_try_timeout(pod: Pod, promised: bool) -> None:
     outcome = egress.get(URL)
     assert outcome.reachable
     assert outcome.attempts == upstream.count == (2 if promised else 1)
-    assert outcome.timings.total >= (0.3 if promised else 2)
+    assert outcome.timings.total >= (0.25 if promised else 1.9)
 
 
 def test_reset_connections_are_tried_again(pod: Pod, promised: bool) -> None:
