@@ -129,6 +129,11 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="text for people (default), one JSON object, or annotations of GitHub Actions",
     )
     validate.add_argument(
+        "--mesh-config",
+        metavar="FILE",
+        help="the mesh's settings: MeshConfig, ConfigMap istio, IstioOperator or Helm values",
+    )
+    validate.add_argument(
         "--strict", action="store_true", help="end with 1 for warnings and lint as well"
     )
     validate.add_argument(
@@ -163,11 +168,16 @@ def _run_validate(options: argparse.Namespace) -> int:
     from pytest_egress.cli.validate import validate_batch, validate_files
 
     if options.batch:
-        if options.files or options.strict or options.format != "text":
+        if options.files or options.strict or options.mesh_config or options.format != "text":
             raise ProbeError(
-                "--batch brings its own documents and answers: give no PATH, --format or --strict"
+                "--batch brings its own documents and answers: give no PATH and no option"
             )
         return validate_batch(options.batch)
     if not options.files:
         raise ProbeError("give at least one PATH, - for standard input, or --batch")
-    return validate_files(options.files, form=options.format, strict=options.strict)
+    return validate_files(
+        options.files,
+        form=options.format,
+        strict=options.strict,
+        mesh_config=options.mesh_config or "",
+    )

@@ -9,25 +9,34 @@ from typing import Any
 from pytest_egress.cli.formats import FORMATS, summary
 from pytest_egress.cli.lines import answer, field, read_lines, refuse, unforeseen
 from pytest_egress.contract import check, verdict
+from pytest_egress.contract.mesh import load_mesh
 from pytest_egress.contract.survey import survey
 from pytest_egress.errors import ProbeError
 
 __all__ = ["validate_batch", "validate_files"]
 
 
-def validate_files(paths: list[str], *, form: str = "text", strict: bool = False) -> int:
+def validate_files(
+    paths: list[str], *, form: str = "text", strict: bool = False, mesh_config: str = ""
+) -> int:
     """Tell every problem of every file; ``-`` is standard input.
 
     Returns:
         0 when Istio would take all of them, 1 when not (with ``strict`` a warning suffices), 2
         when one of them cannot be read.
+
+    Raises:
+        ContractError: the mesh file cannot be used.
     """
+    mesh, warnings = load_mesh(mesh_config) if mesh_config else (None, ())
+    for problem in warnings:
+        print(problem, file=sys.stderr)
     stdin = sys.stdin.buffer.read() if "-" in paths else None
     # What is read is kept to the end: looking for garbage in it would take a fifth of the time.
     enabled = gc.isenabled()
     gc.disable()
     try:
-        found = survey(paths, stdin=stdin)
+        found = survey(paths, stdin=stdin, mesh=mesh)
     finally:
         if enabled:
             gc.enable()
@@ -39,7 +48,7 @@ def validate_files(paths: list[str], *, form: str = "text", strict: bool = False
     if any(problem.rule.startswith("file/") for problem in found.problems):
         return 2
     refused = any(problem.severity == "error" for problem in found.problems)
-    return 1 if refused or (strict and found.problems) else 0
+    return 1 if refused or (strict and (found.problems or warnings)) else 0
 
 
 def validate_batch(source: str) -> int:

@@ -19,7 +19,7 @@ from pytest_egress.contract.metadata import read_metadata
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.reader import Document, decode, read_documents
 from pytest_egress.contract.report import Locator, Path, Report
-from pytest_egress.contract.resources import Metadata, Resource, ServiceEntry
+from pytest_egress.contract.resources import MeshConfig, Metadata, Resource, ServiceEntry
 from pytest_egress.contract.schema import check
 from pytest_egress.contract.source import Source
 from pytest_egress.contract.suggest import nearest
@@ -69,7 +69,8 @@ class Collector:
         files: what was read, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mesh: MeshConfig | None = None) -> None:
+        self._mesh = mesh or MeshConfig()
         self.resources: list[Resource] = []
         self.kinds: Counter[str] = Counter()
         self.other_kinds: Counter[str] = Counter()
@@ -125,7 +126,7 @@ class Collector:
         for kind in self._met.values():
             if kind.lint is not None:
                 self._problems.extend(kind.lint(self.resources, frozenset(self._refused)))
-        self._problems.extend(lint_refused(self.resources))
+        self._problems.extend(lint_refused(self.resources, self._mesh))
         self._problems.extend(lint_unsteady(self.resources))
 
         def place(problem: Problem) -> tuple[int, int, int]:

@@ -6,12 +6,12 @@ makes it an error; here the author of the YAML learns of it without an Envoy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.report import Path
-from pytest_egress.contract.resources import Port, Resource, ServiceEntry
+from pytest_egress.contract.resources import MeshConfig, Port, Resource, ServiceEntry
 from pytest_egress.contract.syntax import HTTP_PROTOCOLS, TLS_PROTOCOLS, is_partial_wildcard
 
 if TYPE_CHECKING:
@@ -25,36 +25,36 @@ __all__ = ["RULE", "lint_refused"]
 
 RULE = "lint/envoy-refuses"
 _ISTIOD = "lint/istiod-fails"
-_OF_THE_PROXY = {
-    15001: "outbound traffic",
-    15006: "inbound traffic",
-    15021: "health checks",
-    15090: "statistics",
-}
 _RACE = "istio.io/connect-strategy"
 
 
-def lint_refused(resources: Sequence[Resource]) -> Iterator[Problem]:
+def lint_refused(resources: Sequence[Resource], mesh: MeshConfig) -> Iterator[Problem]:
     """Findings about ServiceEntries, also together with the DestinationRules of their hosts."""
+    taken = {
+        mesh.proxy_listen_port: "outbound traffic",
+        mesh.proxy_inbound_listen_port: "inbound traffic",
+        15021: "health checks",
+        15090: "statistics",
+    }
     rules = [it for it in resources if type(it).__name__ == "DestinationRule"]
     for entry in resources:
         if isinstance(entry, ServiceEntry):
-            yield from _ports_of_the_proxy(entry)
+            yield from _ports_of_the_proxy(entry, taken)
             yield from _racing(entry)
             if entry.resolution == "DYNAMIC_DNS":
                 yield from _dynamic(entry, rules)  # type: ignore[arg-type]  # by its name
 
 
-def _ports_of_the_proxy(entry: ServiceEntry) -> Iterator[Problem]:
+def _ports_of_the_proxy(entry: ServiceEntry, taken: Mapping[int, str]) -> Iterator[Problem]:
     """A listener on every address is one too many where the proxy has its own."""
     if any("/" not in address for address in entry.addresses):
         return
     for i, port in enumerate(entry.ports):
         protocol = port.protocol.lower()
-        if port.number in _OF_THE_PROXY and protocol not in HTTP_PROTOCOLS | {"udp"}:
+        if port.number in taken and protocol not in HTTP_PROTOCOLS | {"udp"}:
             message = (
                 f"port {port.number} on every address is the proxy's own, for "
-                f"{_OF_THE_PROXY[port.number]}: Envoy refuses a second listener there. "
+                f"{taken[port.number]}: Envoy refuses a second listener there. "
                 "Give addresses, or another port"
             )
             yield _refused(entry, ("spec", "ports", i), message)

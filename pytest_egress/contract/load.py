@@ -35,7 +35,7 @@ def load(paths: StrPath | Iterable[StrPath], *, mesh: MeshConfig | None = None) 
     Raises:
         ContractError: with every problem of every file, warnings included.
     """
-    collector = Collector()
+    collector = Collector(mesh)
     collector.read(paths)
     return _contract(collector, mesh)
 
@@ -46,7 +46,7 @@ def loads(text: str, *, file: str = "<string>", mesh: MeshConfig | None = None) 
     Raises:
         ContractError: with every problem, warnings included.
     """
-    collector = Collector()
+    collector = Collector(mesh)
     collector.add(Source(file, text.removeprefix("\ufeff")))
     return _contract(collector, mesh)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_egress.contract.collect import Collector, Subject
 from pytest_egress.contract.position import Position, Problem
+from pytest_egress.contract.resources import MeshConfig
 
 __all__ = ["Survey", "survey"]
 
@@ -31,14 +32,17 @@ class Survey:
     subjects: Mapping[Problem, Subject]
 
 
-def survey(paths: Iterable[str], *, stdin: bytes | None = None) -> Survey:
+def survey(
+    paths: Iterable[str], *, stdin: bytes | None = None, mesh: MeshConfig | None = None
+) -> Survey:
     """Read files, directories and globs as `load` does, and say everything of them.
 
     Args:
         paths: what to read; ``-`` stands for ``stdin`` where that is given.
         stdin: what came on standard input.
+        mesh: the mesh that the resources are for.
     """
-    collector = Collector()
+    collector = Collector(mesh)
     collector.read(paths, stdin=stdin)
     problems = collector.finish()
     if collector.files and not collector.kinds and not problems:

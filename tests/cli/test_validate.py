@@ -17,6 +17,7 @@ from tests.observed import documents, entry
 GOOD = entry("weather", "api.weather.com", {443: "HTTPS"}, location="MESH_EXTERNAL")
 REFUSED = entry("other", "*", {80: "HTTPP"}, location="MESH_EXTERNAL")
 LINT = entry("bare", "bare.example", {80: "HTTP"})
+OUTSIDE = {"location": "MESH_EXTERNAL"}
 DEPLOYMENT = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app}\n"
 KUBERNETES_GATEWAY = (
     "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\n"
@@ -72,6 +73,18 @@ def test_warnings_are_acceptable_unless_strict(
     assert captured.err == "1 ServiceEntry in 1 file accepted: 1 warning\n"
     assert main(["validate", "--strict", path]) == 1
     assert main(["validate", "--strict", write(tmp_path / "good.yaml", GOOD)]) == 0
+
+
+def test_mesh_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its ports are the proxy's; a mistake in it makes the command unusable."""
+    path = write(tmp_path / "own.yaml", entry("own", "own.example", {16006: "TCP"}, **OUTSIDE))
+    mesh = write(tmp_path / "mesh.yaml", "proxyInboundListenPort: 16006\n")
+    assert main(["validate", "--strict", path]) == 0
+    assert main(["validate", "--strict", "--mesh-config", mesh, path]) == 1
+    assert "port 16006 on every address is the proxy's own" in capsys.readouterr().out
+    wrong = write(tmp_path / "wrong.yaml", "proxyInboundListenPort: many\n")
+    assert main(["validate", "--mesh-config", wrong, path]) == 2
+    assert f"{wrong}:1:25: error: " in capsys.readouterr().err
 
 
 def test_standard_input_names_the_object(
