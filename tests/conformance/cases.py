@@ -30,6 +30,13 @@ __all__ = [
 
 Case: TypeAlias = Mapping[str, Any]
 
+# What a pod's labels say of its node's place, where the oracle is told it beside them.
+_LOCALITY = (
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "topology.istio.io/subzone",
+)
+
 #: The files of recorded cases.
 RECORDED = ("validation", "behaviour", "structure", "generated")
 
@@ -53,8 +60,12 @@ def left_out(name: str) -> int:
 
 @cache
 def enforced(name: str) -> tuple[dict[str, Any], ...]:
-    """Those with calls whose contracts need no cluster, so that the embedded Envoy runs them."""
-    return tuple(case for case in recorded(name) if "calls" in case and not needs_a_cluster(case))
+    """Those with calls of a sidecar, whose contracts need no cluster: the local backend's."""
+    return tuple(
+        case
+        for case in recorded(name)
+        if "calls" in case and case.get("type") != "router" and not needs_a_cluster(case)
+    )
 
 
 def needs_a_cluster(case: Case) -> bool:
@@ -75,7 +86,7 @@ def waits(case: Case) -> bool:
     if "verdict" in case.get("istiod", {}):
         return False  # a document for validation
     if case.get("type") == "router":
-        return True
+        return False  # compiled, whether or not it is run
     return any(it.rule == "unsupported-kind" for it in unsupported(contract_of(case)))
 
 
@@ -84,9 +95,11 @@ def compile_case(case: Case) -> Program:
     if case.get("type") == "router":
         return _compile_router(case)
     metadata = case.get("metadata") or {}
+    place = filter(None, (case.get("locality") or "").split("/"))
+    locality = dict(zip(_LOCALITY, place, strict=False))
     workload = Workload(
         namespace=case.get("namespace") or "default",
-        labels=case.get("labels") or {},
+        labels={**locality, **(case.get("labels") or {})},
         dns_capture=metadata.get("DNS_CAPTURE") == "true",
     )
     return compile_contract(contract_of(case), workload)
