@@ -41,6 +41,7 @@ class Evidence:
         answer: what that rule has the proxy answer itself: ``redirect`` or ``direct_response``.
         missing_cluster: the one that the route or filter chain names, where there is none such.
         response_flags: Envoy's RESPONSE_FLAGS as a set (their order means nothing).
+        ends_tls: ``yes`` where the filter chain ends TLS itself, as a gateway's may.
         upstream_local_address: the address from which Envoy dialled the upstream.
         attempts: how often the upstream was tried: requests, or connects where there is none.
         request_id: the ``x-request-id`` that every attempt carried.
@@ -74,6 +75,7 @@ class Evidence:
     bytes_received: int = 0
     bytes_sent: int = 0
     downstream_transport_failure_reason: str = ""
+    ends_tls: str = ""
     attempts: int = 0
     request_id: str = ""
     duration: float = 0.0
@@ -111,6 +113,19 @@ class Evidence:
     def route_of_istio(self) -> str:
         """The name of a route that istiod made by itself; a VirtualService may use any name."""
         return "" if self.rule else self.route
+
+    @property
+    def handshake_failed(self) -> bool:
+        """Whether TLS that the filter chain itself ends brought nothing: it may not be there."""
+        if self.kind != "connection" or not self.ends_tls:
+            return False
+        empty = not self.bytes_received and not self.bytes_sent
+        return empty or bool(self.downstream_transport_failure_reason)
+
+    @property
+    def got_tls_for_http(self) -> bool:
+        """Whether bytes came that are no HTTP request, as those of a handshake are."""
+        return self.response_code_details == "http1.codec_error" and not self.ends_tls
 
     @property
     def answered_by_rule(self) -> bool:

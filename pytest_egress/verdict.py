@@ -141,9 +141,18 @@ def _at(evidence: Evidence, reason: str) -> str:
 
 
 def _refused_at_gateway(observation: Observation) -> str:
-    """Say that a gateway does not listen where the sidecar leads to; empty when it does."""
-    last = observation.hops[-1] if observation.hops else None
-    return f"gateway {last.proxy}: {last.refusal}" if last is not None and last.refusal else ""
+    """Say that a gateway does not listen for what the sidecar sends it; empty when it does."""
+    if not observation.hops:
+        return ""
+    first, last = observation.first, observation.hops[-1]
+    if last.refusal:
+        return f"gateway {last.proxy}: {last.refusal}"
+    found = last.evidence
+    if found is None or first is None or not found.got_tls_for_http:
+        return ""
+    if "TLS_error" not in first.upstream_transport_failure_reason:
+        return ""
+    return _at(found, f"listener {found.listener} expects plain HTTP and got TLS")
 
 
 def _lost_at_gateway(observation: Observation) -> Judgement | None:
@@ -188,6 +197,11 @@ def _refusal(attempt: Attempt, evidence: Evidence) -> str:
         return f"listener {evidence.listener} sent it to BlackHoleCluster ({where})"
     if evidence.rule and evidence.response_code_details == "cors_response":
         return f"{_rule(evidence)} answers the CORS preflight itself: nothing goes to the host"
+    reason = evidence.downstream_transport_failure_reason
+    # A client of TLS speaks first: had a handshake been completed, its bytes would have come.
+    if evidence.handshake_failed and (reason or attempt.stage == "tls"):
+        why = f": {reason}" if reason else ""
+        return f"listener {evidence.listener} ends TLS itself, and no handshake was completed{why}"
     if evidence.cluster:
         return ""
     if evidence.answered_by_rule:
@@ -207,9 +221,6 @@ def _refusal(attempt: Attempt, evidence: Evidence) -> str:
     if "NR" in evidence.response_flags:
         what = "route" if evidence.kind == "http" else "filter chain"
         return f"listener {evidence.listener} has no {what} that matches"
-    if evidence.proxy and evidence.downstream_transport_failure_reason:
-        reason = evidence.downstream_transport_failure_reason
-        return f"listener {evidence.listener} does not take the TLS of the sidecar: {reason}"
     if evidence.leads_nowhere:
         what = f"route {evidence.route}" if evidence.route else f"listener {evidence.listener}"
         if evidence.rule:

@@ -12,6 +12,7 @@ from pytest_egress.backends.proxy import EmbeddedProxy
 from pytest_egress.envoy.gateway.program import GatewayProgram
 from pytest_egress.envoy.instruments import CONTROL_CLUSTER
 from pytest_egress.envoy.names import WILDCARD_ADDRESS
+from pytest_egress.envoy.secrets import Identity
 from pytest_egress.evidence import Evidence, Hop
 from pytest_egress.upstream import Outside
 
@@ -37,6 +38,7 @@ class LocalGateway:
         outside: what its upstream connections are led to.
         live: the real outside is asked in place of the simulated one.
         pod_root: the directory that stands for the root of the pods.
+        identity: their certificate of the mesh.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class LocalGateway:
         *,
         live: bool,
         pod_root: str = "/",
+        identity: Identity | None = None,
     ) -> None:
         self.program = compiled.program
         self.name = f"{compiled.workload.name}.{compiled.workload.namespace}"
@@ -59,6 +62,7 @@ class LocalGateway:
             (CONTROL_CLUSTER, *names),
             live=live,
             pod_root=pod_root,
+            identity=identity,
         )
         #: Where each port of each pod really is, by address and port.
         self.sockets: dict[tuple[str, int], Path] = {}

@@ -8,14 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_egress.backends.gateway import GatewayPort, LocalGateway
+from pytest_egress.backends.mesh_ca import MeshAuthority
 from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.kubernetes.registry import gateway_workloads
+from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.gateway.program import GatewayProgram, compile_gateway
+from pytest_egress.envoy.secrets import Identity
 from pytest_egress.evidence import Evidence, Hop, Way
 from pytest_egress.upstream import Outside
 
 __all__ = ["Gateways", "compile_gateways"]
+
+_ACCOUNT = "default"  # of pods that name no service account
 
 
 def compile_gateways(contract: Contract) -> list[GatewayProgram]:
@@ -35,6 +40,7 @@ class Gateways:
         outside: what their upstream connections are led to.
         live: the real outside is asked in place of the simulated one.
         pod_root: the directory that stands for the root of their pods.
+        authority: the mesh's CA.
     """
 
     def __init__(
@@ -47,15 +53,28 @@ class Gateways:
         *,
         live: bool,
         pod_root: str = "/",
+        authority: MeshAuthority,
     ) -> None:
         self.contract = contract
+        self._authority = authority
         self._generation = generation
         self._outside = outside
         self._resets = outside.resets
         self._users = 1
         self._lock = threading.Lock()
         self._all = tuple(
-            LocalGateway(it, take_process(), outside, live=live, pod_root=pod_root)
+            LocalGateway(
+                it,
+                take_process(),
+                outside,
+                live=live,
+                pod_root=pod_root,
+                identity=authority.identity(
+                    contract.mesh.trust_domain,
+                    it.workload.namespace,
+                    it.workload.pods[0].service_account,
+                ),
+            )
             for it in compiled
         )
         self._ports: dict[str, GatewayPort] = {}
@@ -69,6 +88,11 @@ class Gateways:
     def sockets(self) -> Mapping[tuple[str, int], Path]:
         """Where each port of each pod really is, by address and port."""
         return {key: path for gateway in self._all for key, path in gateway.sockets.items()}
+
+    def sidecar_identity(self, workload: Workload) -> Identity:
+        """The certificate of a sidecar that leads to these gateways; its account is the default."""
+        domain = self.contract.mesh.trust_domain
+        return self._authority.identity(domain, workload.namespace, _ACCOUNT)
 
     def configure(self, timeout: float) -> None:
         """Hand each Envoy its bootstrap.

@@ -20,6 +20,7 @@ from pytest_egress.errors import BackendError, ContractError
 if TYPE_CHECKING:
     from pytest_egress.backends.gateways import Gateways
     from pytest_egress.backends.mesh import LocalMesh
+    from pytest_egress.backends.mesh_ca import MeshAuthority
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
     from pytest_egress.upstream import Outside, Upstreams
@@ -61,6 +62,7 @@ class LocalBackend:
         self._declared: Contract | None = None  # the last that the outside was told of
         self._meshes: list[LocalMesh] = []  # the least recently used first
         self._gateways: list[Gateways] = []
+        self._authority: MeshAuthority | None = None
         self._sources = itertools.count()  # a gateway tells the meshes that lead to it apart
         self._refused: deque[tuple[Contract, Workload, ContractError]] = deque(maxlen=_MAX_PROXIES)
 
@@ -211,6 +213,7 @@ class LocalBackend:
             generation,
             live=self.live,
             pod_root=self.pod_root,
+            authority=self._mesh_authority(),
         )
         try:
             gateways.configure(self._startup_timeout)
@@ -220,6 +223,14 @@ class LocalBackend:
         with self._lock:
             self._gateways.append(gateways)
         return gateways
+
+    def _mesh_authority(self) -> MeshAuthority:
+        from pytest_egress.backends.mesh_ca import MeshAuthority
+
+        with self._lock:
+            if self._authority is None:
+                self._authority = MeshAuthority(self._directory().subdirectory("m"))
+            return self._authority
 
     def _ask(self, mesh: LocalMesh) -> None:
         """Ask Envoy what it refuses of a contract.

@@ -75,7 +75,13 @@ class LocalMesh:
         self._outside = outside
         self._live = live
         self.sidecar = EmbeddedProxy(
-            program, process, outside, (_CAPTURE,), live=live, pod_root=pod_root
+            program,
+            process,
+            outside,
+            (_CAPTURE,),
+            live=live,
+            pod_root=pod_root,
+            identity=gateways.sidecar_identity(workload) if gateways is not None else None,
         )
         self.gateways = gateways
         self._leads = gateways is not None

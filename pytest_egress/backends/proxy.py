@@ -15,7 +15,7 @@ from pytest_egress.backends.witness import Witness
 from pytest_egress.envoy import Program
 from pytest_egress.envoy.embed import Sockets, embed
 from pytest_egress.envoy.instruments import CONTROL_ADDRESS, CONTROL_CLUSTER
-from pytest_egress.envoy.secrets import Secrets
+from pytest_egress.envoy.secrets import Identity, Secrets
 from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Options, Prober, SystemResolver, Target
@@ -53,6 +53,7 @@ class EmbeddedProxy:
         listeners: names of the listeners that are dialled; the first one passes the control.
         live: the real outside is asked in place of the simulated one.
         pod_root: the directory that stands for the root of the proxy's pod.
+        identity: its certificate of the mesh, for links with proxies of ours.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class EmbeddedProxy:
         *,
         live: bool,
         pod_root: str = "/",
+        identity: Identity | None = None,
     ) -> None:
         self.program = program
         self.directory = directory = process.directory
@@ -76,6 +78,7 @@ class EmbeddedProxy:
         self._outside = outside
         self._live = live
         self._pod_root = pod_root
+        self._identity = identity
         self._controls = itertools.count(1)
         self.witness = Witness(directory / "witness.sock")
 
@@ -98,11 +101,14 @@ class EmbeddedProxy:
             control=self._outside.locate(CONTROL_ADDRESS[0], _CONTROL_PORT),
             gateways=gateways or {},
         )
-        if self._live:
-            secrets = Secrets(lambda: os_bundle(self._pod_root), self._pod_root, simulated=False)
-            return embed(self.program, sockets, None, secrets)
-        secrets = Secrets(lambda: str(self._outside.ca_file), self._pod_root)
-        return embed(self.program, sockets, self._outside, secrets)
+        live = self._live
+        secrets = Secrets(
+            lambda: os_bundle(self._pod_root) if live else str(self._outside.ca_file),
+            self._pod_root,
+            simulated=not live,
+            identity=self._identity,
+        )
+        return embed(self.program, sockets, None if live else self._outside, secrets)
 
     def wait(self, timeout: float) -> None:
         """Return once the positive control has passed through.

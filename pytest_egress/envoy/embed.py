@@ -7,7 +7,7 @@ changes is only what ties it to a pod and a control plane:
   header, in place of an iptables redirect; no listener binds a port;
 - routes and endpoints are inlined, since there is no xDS server;
 - each listener and each HTTP connection manager reports to the witness (access log);
-- TLS that the proxy originates is made from files, since there is no agent;
+- TLS that the proxy originates or ends is made from files, since there is no agent;
 - when the outside is simulated, every upstream address is replaced by the place on loopback that
   stands for it, and every upstream socket is bound to 127.0.0.1, from where the kernel lets
   nothing leave the machine.
@@ -44,7 +44,7 @@ from pytest_egress.envoy.instruments import (
 from pytest_egress.envoy.marks import Marks, marked, named_clusters, route_clusters
 from pytest_egress.envoy.names import is_ip
 from pytest_egress.envoy.program import Program
-from pytest_egress.envoy.secrets import Secrets
+from pytest_egress.envoy.secrets import Secrets, server_socket
 
 __all__ = ["Places", "Sockets", "embed"]
 
@@ -94,10 +94,17 @@ def embed(program: Program, sockets: Sockets, places: Places | None, secrets: Se
     if sockets.gateways:
         assignments, moved = move_endpoints(assignments, sockets.gateways)
     clusters = [
-        embed_cluster(item, assignments, places, secrets, patient=item["name"] in program.patient)
+        embed_cluster(
+            item,
+            assignments,
+            places,
+            secrets,
+            patient=item["name"] in program.patient,
+            to_gateway=item["name"] in moved,
+        )
         for item in program.clusters
     ]
-    rewriter = _Rewriter(program, places)
+    rewriter = _Rewriter(program, places, secrets)
     bootstrap: Json = {
         "node": {"id": "pytest-egress", "cluster": "pytest-egress"},
         "admin": {"address": {"pipe": {"path": str(sockets.admin), "mode": 0o600}}},
@@ -139,7 +146,7 @@ def _plain_cluster(name: str, address: Json) -> Json:
 class _Rewriter:
     """Rewrites the listeners of one program."""
 
-    def __init__(self, program: Program, places: Places | None) -> None:
+    def __init__(self, program: Program, places: Places | None, secrets: Secrets) -> None:
         self._marks = Marks(program)
         self._routes = {config["name"]: self._marks.routes(config) for config in program.routes}
         self._original = {c["name"] for c in program.clusters if c.get("type") == "ORIGINAL_DST"}
@@ -157,6 +164,7 @@ class _Rewriter:
             {} if places is None else {port: places.port_for(port) for port in {80, *declared}}
         )
         self._places = places
+        self._secrets = secrets
 
     def listener(self, listener: Json, path: Path | None) -> Json:
         """One listener, reporting to the witness and bound to no port.
@@ -206,7 +214,11 @@ class _Rewriter:
         ):
             filters.insert(0, original_destination(self._places.original_port()))
         marks = self._marks.chain(listener, index, chain)
-        result = {**marked(marks, route_config=route_config), "filters": filters}
+        ends_tls = "yes" if "transport_socket" in chain else ""
+        own = marked(marks, route_config=route_config, ends_tls=ends_tls)
+        result = {**own, "filters": filters}
+        if ends_tls:
+            result["transport_socket"] = server_socket(chain["transport_socket"], self._secrets)
         if any(item["typed_config"]["@type"] == _HCM for item in filters):
             result.setdefault("name", HTTP_CHAIN)
         return result

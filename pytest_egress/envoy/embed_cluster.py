@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pytest_egress.envoy.names import is_ip
-from pytest_egress.envoy.secrets import Secrets, with_files
+from pytest_egress.envoy.secrets import Secrets, gateway_link, with_files
 
 __all__ = ["Places", "embed_cluster", "resolver", "socket_address", "with_resolver"]
 
@@ -67,6 +67,7 @@ def embed_cluster(
     secrets: Secrets,
     *,
     patient: bool = False,
+    to_gateway: bool = False,
 ) -> Json:
     """Inline the endpoints of a cluster and point it at the simulated outside.
 
@@ -76,8 +77,9 @@ def embed_cluster(
         places: the simulated outside; None: the real one.
         secrets: the files that its TLS is made from.
         patient: whether its connect timeout is no default but what the contract says.
+        to_gateway: whether its endpoints are a gateway of ours.
     """
-    result = with_files(cluster, secrets)
+    result = (gateway_link if to_gateway else with_files)(cluster, secrets)
     kind = result.get("type")
     if kind == "EDS":
         result.pop("eds_cluster_config", None)

@@ -231,6 +231,7 @@ _RECORD = {
     "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
     "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
     "downstream_transport_failure_reason": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
+    "ends_tls": f"%METADATA(LISTENER_FILTER_CHAIN:{METADATA}:ends_tls)%",
     "requested_server_name": "%REQUESTED_SERVER_NAME%",
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",

@@ -28,6 +28,7 @@ class Marks:
 
     - ``listener`` and ``route_config``: the names of a listener, and of the route configuration of
       a filter chain that speaks HTTP; see `pytest_egress.envoy.instruments.access_log`;
+    - ``ends_tls``: that a filter chain ends TLS itself;
     - ``rule``: the rule of a VirtualService that made a route or a filter chain;
     - ``answer``: what such a rule has the proxy answer itself, ``redirect`` or
       ``direct_response``;

@@ -1,19 +1,28 @@
-"""TLS of upstream connections without the agent: files of this machine in place of its secrets."""
+"""TLS of a proxy without the agent: files of this machine in place of its secrets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_egress.contract.pod_files import SYSTEM_BUNDLE, local_path
 
-__all__ = ["Secrets", "with_files"]
+__all__ = ["Identity", "Secrets", "gateway_link", "server_socket", "with_files"]
 
 Json = dict[str, Any]
 
 _PROXY_HEADER = "envoy.transport_sockets.upstream_proxy_protocol"
 _WORKLOAD = {"default", "ROOTCA"}  # the workload's own certificate and the mesh's CA
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The files of a workload's own certificate (``default``) and of the mesh's CA (``ROOTCA``)."""
+
+    certificate: str
+    key: str
+    root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +35,13 @@ class Secrets:
         root: the directory that stands for the pod's root.
         simulated: the CA of ``bundle`` stands for whatever CA a contract names, and nothing that
             it has issued is revoked.
+        identity: the proxy's own, spoken with proxies of ours alone; None where there are none.
     """
 
     bundle: Callable[[], str]
     root: str = "/"
     simulated: bool = True
+    identity: Identity | None = None
 
 
 def with_files(cluster: Json, secrets: Secrets) -> Json:
@@ -50,6 +61,36 @@ def with_files(cluster: Json, secrets: Secrets) -> Json:
     if socket is not None:
         result["transport_socket"] = socket
     return result
+
+
+def gateway_link(cluster: Json, secrets: Secrets) -> Json:
+    """A cluster that leads to a gateway of ours: the TLS is what it says, the mesh's own included.
+
+    Nothing simulated is behind it, so that the CAs are those that the contract names.
+    """
+    own = replace(secrets, simulated=False)
+    result = dict(cluster)
+    if "transport_socket_matches" in cluster:
+        result["transport_socket_matches"] = [
+            {**it, "transport_socket": server_socket(it["transport_socket"], own)}
+            for it in cluster["transport_socket_matches"]
+        ]
+    if "transport_socket" in cluster:
+        result["transport_socket"] = server_socket(cluster["transport_socket"], own)
+    return result
+
+
+def server_socket(socket: Json, secrets: Secrets) -> Json:
+    """The transport socket of a link between proxies of ours, at either end, from files."""
+    config = socket["typed_config"]
+    if socket["name"] == _PROXY_HEADER:
+        inner = server_socket(config["transport_socket"], secrets)
+        return {**socket, "typed_config": {**config, "transport_socket": inner}}
+    common = config.get("common_tls_context")
+    if common is None:
+        return socket
+    files = _context(common, replace(secrets, simulated=False))
+    return {**socket, "typed_config": {**config, "common_tls_context": files}}
 
 
 def _socket(socket: Json, secrets: Secrets) -> Json | None:
@@ -95,6 +136,12 @@ def _context(common: Json, secrets: Secrets) -> Json:
 
 
 def _certificate(name: str, secrets: Secrets) -> Json:
+    own = secrets.identity
+    if name == "default" and own is not None:
+        return {
+            "certificate_chain": {"filename": own.certificate},
+            "private_key": {"filename": own.key},
+        }
     certificate, _, key = _path(name, "file-cert:").partition("~")
     return {
         "certificate_chain": {"filename": local_path(certificate, secrets.root)},
@@ -103,6 +150,8 @@ def _certificate(name: str, secrets: Secrets) -> Json:
 
 
 def _authority(name: str, secrets: Secrets) -> str:
+    if name == "ROOTCA" and secrets.identity is not None:
+        return secrets.identity.root
     path = _path(name, "file-root:")
     if secrets.simulated or path == SYSTEM_BUNDLE:
         return secrets.bundle()

@@ -86,7 +86,8 @@ def _unselected(contract: Contract, gateway: GatewayWorkload) -> Nearest:
 
 def _unmatched(gateway: GatewayWorkload, target: Target, evidence: Evidence) -> Nearest | None:
     """A server is there; what came to it is not what it, or a rule behind it, is for."""
-    if evidence.leads_nowhere or evidence.answered_by_rule or evidence.cluster:
+    own = evidence.leads_nowhere or evidence.answered_by_rule or bool(evidence.cluster)
+    if own and not evidence.handshake_failed:
         return None  # the rule that it followed is to blame
     number = int(evidence.listener.rpartition("_")[2])
     servers = [
@@ -100,15 +101,20 @@ def _unmatched(gateway: GatewayWorkload, target: Target, evidence: Evidence) -> 
     owner, index, server = servers[0]
     name = f"{owner.metadata.namespace}/{owner.metadata.name}"
     host = evidence.authority.partition(":")[0] or evidence.requested_server_name or target.host
-    kind = "http" if evidence.kind == "http" else "tls"
     place = owner.at("spec", "servers", index)
     declares = f"Gateway {name}: {_server(server)}"
     terminates = server.tls is not None and server.tls.mode not in {
         "PASSTHROUGH",
         "AUTO_PASSTHROUGH",
     }
-    if evidence.downstream_transport_failure_reason or (
-        terminates and kind == "tls" and not evidence.requested_server_name
+    if evidence.got_tls_for_http:
+        edit = (
+            f"let the server at {place} be HTTPS with tls: {{mode: ISTIO_MUTUAL}}, or take the TLS "
+            f"out of the DestinationRule for {gateway.services[0].host}"
+        )
+        return Nearest(place, declares, edit)
+    if evidence.handshake_failed or (
+        terminates and evidence.kind != "http" and not evidence.requested_server_name
     ):
         mode = server.tls.mode if server.tls is not None else "SIMPLE"
         edit = (
@@ -116,8 +122,9 @@ def _unmatched(gateway: GatewayWorkload, target: Target, evidence: Evidence) -> 
             f"at {place} asks for (mode {mode}, sni {host})"
         )
         return Nearest(place, declares, edit)
+    kind = "an http" if evidence.kind == "http" else "a tls"
     edit = (
-        f"let the server at {place} have {host}, and a VirtualService bound to {name} an {kind} "
+        f"let the server at {place} have {host}, and a VirtualService bound to {name} {kind} "
         "rule for it (a match that names gateways must name this one)"
     )
     return Nearest(place, declares, edit)

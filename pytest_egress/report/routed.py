@@ -88,6 +88,8 @@ def _exists(contract: Contract, evidence: Evidence, rule: Position) -> str:
         for entry in contract.service_entries
         if any(name.lower() == host.lower() for name in entry.hosts)
     ]
+    if not entries and subset and _is_service(contract, host, int(port)):
+        return f"declare the subset {subset} in a DestinationRule for {host}"
     if not entries:
         known = sorted({name for entry in contract.service_entries for name in entry.hosts})
         close = difflib.get_close_matches(host, known, n=1, cutoff=0.6)
@@ -101,3 +103,15 @@ def _exists(contract: Contract, evidence: Evidence, rule: Position) -> str:
         return f"declare the subset {subset} in a DestinationRule for {host}"
     at = entries[0].at("spec", "exportTo")
     return f"export {host} to the workload's namespace at {at}"
+
+
+def _is_service(contract: Contract, host: str, port: int) -> bool:
+    """Whether a host is a Service of the contract, or a gateway's that it speaks of."""
+    if not contract.speaks_of_services:
+        return False
+    from pytest_egress.contract.kubernetes.registry import cluster_services
+
+    return any(
+        it.service.host == host and port in {its.number for its in it.service.ports}
+        for it in cluster_services(contract)
+    )

@@ -31,8 +31,6 @@ def _reasons(server: Server) -> Iterator[tuple[Path, str]]:
         return
     if tls.mode == "AUTO_PASSTHROUGH":
         yield ("tls", "mode"), "AUTO_PASSTHROUGH serves other clusters of the mesh"
-    elif tls.mode != "PASSTHROUGH":
-        yield ("tls", "mode"), f"TLS that a gateway terminates ({tls.mode}) is not enforced yet"
     names = {
         "credentialName": tls.credential_name,
         "caCertCredentialName": tls.ca_cert_credential_name,

@@ -43,14 +43,6 @@ def told(server: str, *others: str) -> list[str]:
             "egress.yaml:9:17",
             "spec.servers[0].tls.mode: AUTO_PASSTHROUGH serves other clusters of the mesh",
         ),
-        (
-            "tls: {mode: ISTIO_MUTUAL}",
-            "egress.yaml:9:17",
-            (
-                "spec.servers[0].tls.mode: TLS that a gateway terminates (ISTIO_MUTUAL) is not"
-                " enforced yet"
-            ),
-        ),
     ],
 )
 def test_needs_a_cluster(server: str, place: str, message: str) -> None:
@@ -83,5 +75,7 @@ spec:
 
 
 def test_supported_modes() -> None:
-    """Passing through."""
-    assert told("tls: {mode: PASSTHROUGH}", SERVICE) == []
+    """Passing through, the mesh's own certificates, and files."""
+    files = "serverCertificate: /a.pem, privateKey: /a.key"
+    for mode in ("PASSTHROUGH", "ISTIO_MUTUAL", f"SIMPLE, {files}"):
+        assert told(f"tls: {{mode: {mode}}}", SERVICE) == []

@@ -1,0 +1,154 @@
+"""TLS between a sidecar, an egress gateway and the outside, as Istio's own examples have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_egress.backends.local import LocalBackend
+from pytest_egress.contract import loads
+from pytest_egress.egress import Egress
+from pytest_egress.upstream import Upstreams
+from pytest_egress.verdict import Verdict
+from tests.backends.egress_gateway import HOST, documents
+from tests.backends.egress_task import (
+    FORMS,
+    MUTUAL_SNI,
+    ORIGINATION,
+    gateway,
+    mutual,
+    pieces,
+    subset,
+)
+
+NAME = "istio-egressgateway.istio-system"
+HTTP_URL, TLS_URL = "http://api.weather.com/v3", "https://api.weather.com/v3"
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[LocalBackend]:
+    """A backend of this module's own: its many contracts would push others' proxies out."""
+    backend = LocalBackend()
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def upstreams(backend: LocalBackend) -> Iterator[Upstreams]:
+    """The outside without requests of earlier tests."""
+    backend.outside.reset()
+    with backend.upstreams() as scripted:
+        yield scripted
+
+
+def pod(backend: LocalBackend, *texts: str) -> Egress:
+    """A pod under these documents."""
+    return Egress(backend, loads(documents(*texts), file="egress.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("form", "url", "port", "outside"),
+    [
+        ("HTTP", HTTP_URL, 80, 80),
+        ("passthrough", TLS_URL, 443, 443),
+        ("origination", HTTP_URL, 80, 443),
+        ("mutual, SNI", TLS_URL, 443, 443),
+    ],
+)
+def test_through_both_hops(
+    backend: LocalBackend, upstreams: Upstreams, form: str, url: str, port: int, outside: int
+) -> None:
+    """Each hop has its own record; the upstream hears TLS wherever the form says so."""
+    outcome = pod(backend, *pieces(FORMS[form])).get(url)
+    assert outcome.reachable, outcome.explain()
+    sidecar, second = (hop.evidence for hop in outcome.hops)
+    assert sidecar is not None
+    assert second is not None
+    assert sidecar.cluster == f"outbound|{port}|weather|{HOST}"
+    assert second.cluster == f"outbound|{outside}||api.weather.com"
+    (request,) = upstreams["api.weather.com"].requests
+    assert (request.tls, request.path) == (outside == 443, "/v3")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_the_gateway(backend: LocalBackend, form: str) -> None:
+    """The sidecar leads there all the same, and the gateway is what blocks."""
+    url = HTTP_URL if form in {"HTTP", "origination"} else TLS_URL
+    outcome = pod(backend, *pieces(FORMS[form], "gateway")).get(url)
+    assert outcome.blocked
+    assert outcome.reason.startswith(f"gateway {NAME}: nothing listens on port ")
+
+
+@pytest.mark.parametrize(
+    ("form", "rule"),
+    [
+        ("HTTP", "subset"),
+        ("passthrough", "subset"),
+        ("origination", "mutual"),
+        ("mutual, SNI", "mutual"),
+    ],
+)
+def test_without_the_subset(backend: LocalBackend, form: str, rule: str) -> None:
+    """The rule leads to a subset that no DestinationRule has: the sidecar itself blocks."""
+    url = HTTP_URL if form in {"HTTP", "origination"} else TLS_URL
+    outcome = pod(backend, *pieces(FORMS[form], rule)).get(url)
+    assert outcome.blocked
+    assert outcome.hops == ()
+    assert "|weather|" in outcome.reason
+    assert f"declare the subset weather in a DestinationRule for {HOST}" in outcome.explain()
+
+
+def test_plain_text_to_a_mutual_server(backend: LocalBackend) -> None:
+    """Without the DestinationRule's TLS no filter chain takes it; the edit says what would."""
+    outcome = pod(backend, *pieces(ORIGINATION, mutual=subset())).get(HTTP_URL)
+    assert outcome.blocked
+    assert outcome.reason == (
+        f"gateway {NAME}: listener 0.0.0.0_80 has no filter chain that matches"
+    )
+    assert "(mode ISTIO_MUTUAL, sni api.weather.com)" in outcome.explain()
+
+
+def test_the_applications_tls_at_a_mutual_server(backend: LocalBackend) -> None:
+    """The gateway ends the TLS meant for the upstream, and shows the mesh's certificate."""
+    outcome = pod(backend, *pieces(MUTUAL_SNI, mutual=subset())).get(TLS_URL)
+    assert outcome.blocked, outcome.explain()
+    assert outcome.reason.startswith(
+        f"gateway {NAME}: listener 0.0.0.0_443 ends TLS itself, and no handshake was completed"
+    )
+    assert "(mode ISTIO_MUTUAL, sni api.weather.com)" in outcome.explain()
+
+
+def test_mutual_tls_to_a_plain_server(backend: LocalBackend) -> None:
+    """A handshake is no HTTP request."""
+    outcome = pod(backend, *pieces(ORIGINATION, gateway=gateway(80, "HTTP"))).get(HTTP_URL)
+    assert outcome.blocked, outcome.explain()
+    assert outcome.reason == f"gateway {NAME}: listener 0.0.0.0_80 expects plain HTTP and got TLS"
+    assert "tls: {mode: ISTIO_MUTUAL}" in outcome.explain()
+
+
+def test_another_server_name(backend: LocalBackend) -> None:
+    """The gateway chooses the filter chain by the SNI of the DestinationRule."""
+    outcome = pod(backend, *pieces(MUTUAL_SNI, mutual=mutual(443, "other.com"))).get(TLS_URL)
+    assert outcome.verdict is Verdict.BLOCKED
+    assert outcome.reason == (
+        f"gateway {NAME}: listener 0.0.0.0_443 has no filter chain that matches"
+    )
+
+
+def test_identities_are_the_mesh_s(backend: LocalBackend) -> None:
+    """The sidecar refuses a gateway whose certificate does not name what its rule asks for."""
+    wrong = mutual(443).replace(
+        "mode: ISTIO_MUTUAL", "mode: ISTIO_MUTUAL, subjectAltNames: ['spiffe://other/ns/a/sa/b']"
+    )
+    outcome = pod(backend, *pieces(MUTUAL_SNI, mutual=wrong)).get(TLS_URL)
+    assert outcome.blocked
+    sidecar = outcome.hops[0].evidence
+    assert sidecar is not None
+    assert "verify_cert_failed:_SAN_matcher" in sidecar.upstream_transport_failure_reason
+    right = "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway-service-account"
+    assert (
+        pod(backend, *pieces(MUTUAL_SNI, mutual=wrong.replace("spiffe://other/ns/a/sa/b", right)))
+        .get(TLS_URL)
+        .reachable
+    )
