@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from pytest_egress.contract.contract import Contract
-from pytest_egress.contract.position import Problem
+from pytest_egress.contract.position import Position, Problem
 from pytest_egress.envoy.blame import blame
 from pytest_egress.envoy.parts import Path, find_refused, part_at
 from pytest_egress.envoy.pod import in_pod
@@ -21,7 +21,9 @@ __all__ = ["refused_by_envoy"]
 _MOST = 10  # refused parts that are told one by one
 _PATIENCE = 30.0  # seconds
 _WORDS = re.compile(r"error initializing configuration '[^']*':\s*(.*)", re.DOTALL)
-_CONSTRAINT = "Proto constraint validation failed"
+# What Envoy says of a field is said at the end of, or before, all that it was given.
+_GIVEN = re.compile(r"\Agoo\.gle/debug.*\n: (?=Proto )|(?<=\)): \{\".*\Z", re.DOTALL)
+_OUTER = re.compile(r"[\w.\[\]\"]+: embedded message failed validation \| caused by ")
 _LONGEST = 400  # characters of Envoy's own words
 
 
@@ -52,7 +54,7 @@ def refused_by_envoy(
         file.write_text(json.dumps(reduced))
         return _objection(envoy, file, until - time.monotonic())
 
-    found: dict[Problem, None] = {}
+    found: dict[tuple[Position, str], Problem] = {}  # each is told once
     told: set[tuple[Path, str]] = set()
     try:
         for path, words in find_refused(whole, ask, _MOST):
@@ -60,12 +62,12 @@ def refused_by_envoy(
             problem = blame(path, part_at(whole, path), words, program, again=said in told)
             told.add(said)
             if problem is not None:
-                found[problem] = None
+                found.setdefault((problem.position, words), problem)
     except subprocess.TimeoutExpired:
         pass  # a very large contract: what was found is told
     finally:
         file.unlink(missing_ok=True)
-    return list(found)
+    return list(found.values())
 
 
 def _objection(envoy: pathlib.Path, file: pathlib.Path, timeout: float) -> str:
@@ -77,7 +79,6 @@ def _objection(envoy: pathlib.Path, file: pathlib.Path, timeout: float) -> str:
     if done.returncode == 0:
         return ""
     found = _WORDS.search(done.stderr)
-    words = " ".join((found[1] if found else done.stderr).split())
-    # A message that breaks a constraint is printed in full before the constraint.
-    words = words[max(words.find(_CONSTRAINT), 0) :]
+    said = found[1] if found else done.stderr
+    words = " ".join(_OUTER.sub("", _GIVEN.sub("", said)).split())
     return words[:_LONGEST] or f"exit code {done.returncode}"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import ServiceEntry
 from pytest_egress.envoy.instruments import HTTP_CHAIN
-from pytest_egress.envoy.names import cluster_name
+from pytest_egress.envoy.marks import METADATA
+from pytest_egress.envoy.names import cluster_name, is_wildcard
 from pytest_egress.envoy.parts import CLUSTERS, LISTENERS, Path
 from pytest_egress.envoy.program import Program
 from pytest_egress.envoy.protocols import HTTP2, parse_protocol
-from pytest_egress.envoy.virtual_service.rule import Rule
+
+if TYPE_CHECKING:
+    from pytest_egress.envoy.virtual_service.rule import Rule
 
 __all__ = ["RULE", "blame"]
 
@@ -20,11 +23,17 @@ Json = dict[str, Any]
 
 RULE = "envoy/refused"
 _HOST, _PORT, _ENDPOINT, _RULE, _POOL = "host", "port", "endpoint", "rule", "pool"
+_MATCH = "match"
 # The blocks of a traffic policy that reach a cluster.
 _BLOCKS = ("tls", "connection_pool", "load_balancer", "outlier_detection", "retry_budget")
 # What Envoy says, what of the contract it is about, and the mend.
 _KNOWN = (
     ("partial wildcards", _HOST, 'Give whole labels, "*.example.com"'),
+    (
+        "overlapping matching rules",
+        _MATCH,
+        "Give each server name to one rule",
+    ),
     (
         "duplicate address",
         _PORT,
@@ -61,16 +70,13 @@ def blame(
         again: the same has been said against another part of this listener: one that is of no
             resource by itself need not be told.
     """
-    clusters = [part[0]["name"]] if path[0] == CLUSTERS else list(_clusters(part[-1]))
     about, mend = next(
         ((kind, mend) for known, kind, mend in _KNOWN if known in words), (_RULE, "")
     )
-    rules = [] if path[0] == CLUSTERS else list(_rules(path, part, program))
-    places = [rule.position for rule in rules]
-    places += [place for name in clusters for place in _places(name, about, program)]
+    involved = [part[-1], *(_rivals(part) if about == _MATCH else ())]
+    places = [place for it in involved for place in _makers(it, path, about, program)]
     if path[0] == LISTENERS and not places and not again:
-        entries = program.listener_origins.get(part[0]["name"], ())
-        places = [entry.at("spec", "hosts") for entry in entries]
+        places = list(_declared(part[0], about, program))
     if not places:
         return None
     place, *others = dict.fromkeys(places)
@@ -82,21 +88,66 @@ def blame(
     return Problem("error", message, place, RULE)
 
 
-def _rules(path: Path, part: tuple[Json, ...], program: Program) -> Iterator[Rule]:
-    """The rules of VirtualServices that have made a filter chain, virtual host or route."""
-    listener, chain, *inner = part
-    default = path[2] == len(listener.get("filter_chains", ()))
-    rule = program.chain_rules.get((listener["name"], -1 if default else path[2]))
-    if rule is not None:
-        yield rule
-    if not inner:
+def _makers(part: Json, path: Path, about: str, program: Program) -> Iterator[Position]:
+    """The positions that a part is made of: its rule's, else those of its clusters."""
+    if path[0] == LISTENERS and about == _PORT:
+        return  # an address is the listener's, wherever its chains lead
+    rules = list(_rules(part, program))
+    for rule in rules:
+        yield _in_rule(rule, about)
+        yield from (root.position for root in _roots(rule))
+    if rules:
         return
-    configuration = chain["filters"][-1]["typed_config"]["route_config"]["name"]
-    host = inner[0]
-    for index in range(len(host["routes"])) if len(path) == 4 else path[4:]:
-        rule = program.route_rules.get((configuration, host["name"], index))
+    for name in [part["name"]] if path[0] == CLUSTERS else _clusters(part):
+        yield from _places(name, about, program)
+
+
+def _rules(part: Json, program: Program) -> Iterator[Rule]:
+    """The rules of VirtualServices that have made a filter chain, a route or a host's routes."""
+    for it in (part, *part.get("routes", ())):
+        marks = it.get("metadata", {}).get("filter_metadata", {}).get(METADATA, {})
+        rule = program.rule(marks["rule"]) if "rule" in marks else None
         if rule is not None:
             yield rule
+
+
+def _roots(rule: Rule) -> Iterator[Rule]:
+    while rule.root is not None:
+        rule = rule.root
+        yield rule
+
+
+def _declared(listener: Json, about: str, program: Program) -> Iterator[Position]:
+    """The positions of the entries that a listener is of."""
+    port = listener["address"]["socket_address"]["port_value"]
+    for entry in program.listener_origins.get(listener["name"], ()):
+        yield entry.at("spec", *(_port(entry, port) if about == _PORT else ("hosts",)))
+
+
+def _in_rule(rule: Rule, about: str) -> Position:
+    """The rule, or the server name of it that cannot be."""
+    if about == _HOST and rule.kind == "tls":
+        for i, match in enumerate(rule.service.tls[rule.index].match):
+            for j, host in enumerate(match.sni_hosts):
+                if is_wildcard(host) and not host.startswith("*."):
+                    return rule.service.at("spec", "tls", rule.index, "match", i, "sniHosts", j)
+    return rule.position
+
+
+def _rivals(part: tuple[Json, ...]) -> Iterator[Json]:
+    """The filter chains of a listener that match the same as the refused one, but for names."""
+    listener, chain = part[:2]
+    names, rest = _matched(chain)
+    for other in listener["filter_chains"]:
+        others, same = _matched(other)
+        if other is not chain and same == rest and (names & others or names == others):
+            yield other
+
+
+def _matched(chain: Json) -> tuple[set[str], Json]:
+    match = chain.get("filter_chain_match", {})
+    rest = {name: value for name, value in match.items() if name != "server_names"}
+    return set(match.get("server_names", ())), rest
 
 
 def _places(cluster: str, about: str, program: Program) -> Iterator[Position]:
@@ -125,12 +176,16 @@ def _speaks_http2(entries: Iterable[ServiceEntry], port: int) -> bool:
 
 def _inside(entry: ServiceEntry, about: str, host: str, port: str) -> tuple[str | int, ...]:
     if about in {_PORT, _POOL}:
-        numbers = [it.number for it in entry.ports]
-        return ("ports", numbers.index(int(port))) if int(port) in numbers else ("ports",)
+        return _port(entry, int(port))
     if about == _ENDPOINT and entry.endpoints:
         return ("endpoints",)
     hosts = [it.lower() for it in entry.hosts]
     return ("hosts", hosts.index(host.lower())) if host.lower() in hosts else ("hosts",)
+
+
+def _port(entry: ServiceEntry, port: int) -> tuple[str | int, ...]:
+    numbers = [it.number for it in entry.ports]
+    return ("ports", numbers.index(port)) if port in numbers else ("ports",)
 
 
 def _clusters(value: Any) -> Iterator[str]:

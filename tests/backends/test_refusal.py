@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from pytest_egress.backends.local import LocalBackend
 from pytest_egress.contract import Problem, loads
 from pytest_egress.contract.resources import MeshConfig, Workload
 from pytest_egress.errors import BackendError, ContractError
-from tests.observed import destination_rule, documents, entry
+from tests.observed import destination_rule, document, documents, entry
 
 GOOD = entry("good", "good.example.com", {443: "TLS", 80: "HTTP"})
 PARTIAL = entry("partial", ["a.example.com", "*foo.example.com"], {443: "TLS"}, "NONE")
@@ -33,6 +34,8 @@ POOL = destination_rule(
         ]
     },
 )
+TLS_AND_HTTP = entry("a", ["a.example.com", "b.example.com"], {443: "TLS", 80: "HTTP"})
+ROUTE = [{"destination": {"host": "a.example.com"}}]
 DYNAMIC = entry("dynamic", "*.example.com", {80: "HTTP", 81: "GRPC"}, "DYNAMIC_DNS")
 
 
@@ -117,9 +120,109 @@ def test_a_route_of_a_virtual_service(fresh: LocalBackend) -> None:
     assert str(found.position) == f"egress.yaml:{place}:5"
     assert found.message.startswith(
         "Envoy refuses route 1, virtual host good.example.com:80, listener 0.0.0.0_80, which "
-        'istiod makes of this: "Proto constraint validation failed ('
+        'istiod makes of this: "Proto constraint validation failed (field: "action", reason: is '
     )
-    assert 'field: "action", reason: is required' in found.message
+
+
+def routes(*, hosts: tuple[str, ...] = ("a.example.com",), **spec: Any) -> str:
+    """An entry that is good, and a VirtualService for it whose rules begin at line 28."""
+    service = document("VirtualService", "vs", "default", {"hosts": [*hosts], **spec})
+    return documents(TLS_AND_HTTP, service)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "part", "words"),
+    [
+        (
+            routes(http=[{"redirect": {"uri": "/x", "redirectCode": 304}}]),
+            "28:5", "route 0, virtual host a.example.com:80",
+            'Proto constraint validation failed (field: "action", reason: is required)"',
+        ),
+        (
+            routes(
+                http=[
+                    {"match": [{"uri": {"prefix": "/x"}}], "route": ROUTE},
+                    {"directResponse": {"status": 600}},
+                ]
+            ),
+            "34:5", "route 1, virtual host a.example.com:80",
+            "(DirectResponseActionValidationError.Status: value must be inside range [200, 600))",
+        ),
+        (
+            routes(http=[{"headers": {"request": {"set": {"a": "%FOO%"}}}, "route": ROUTE}]),
+            "28:5", "route 0, virtual host a.example.com:80", "Not supported field in StreamInfo",
+        ),
+        (
+            routes(
+                hosts=("*a.example.com",),
+                tls=[
+                    {"match": [{"sniHosts": ["a.example.com", "*a.example.com"]}], "route": ROUTE}
+                ],
+            ),
+            "31:9", "listener 0.0.0.0_443", "partial wildcards are not supported",
+        ),
+        (
+            routes(
+                hosts=("a.example.com", "b.example.com"),
+                tls=[
+                    {"match": [{"sniHosts": ["a.example.com"]}], "route": ROUTE},
+                    {"match": [{"sniHosts": ["a.example.com", "b.example.com"]}], "route": ROUTE},
+                ],
+            ),
+            "35:5", "listener 0.0.0.0_443",
+            'are defined". Give each server name to one rule (see also egress.yaml:29:5)',
+        ),
+    ],
+    ids=["redirect", "direct response", "header", "partial wildcard", "overlap"],
+)  # fmt: skip
+def test_refusals_of_virtual_services(
+    fresh: LocalBackend, text: str, place: str, part: str, words: str
+) -> None:
+    """Each at the rule that makes it; the entry is good."""
+    found = refused(fresh, text)
+    assert [str(problem.position) for problem in found] == [f"egress.yaml:{place}"]
+    assert part in found[0].message
+    assert words in found[0].message
+
+
+def test_a_delegate_s_refusal_names_its_root_too(fresh: LocalBackend) -> None:
+    """Either can be what Envoy refuses: headers of both are in the route."""
+    delegate = document(
+        "VirtualService", "delegate", "default", {"http": [{"directResponse": {"status": 600}}]}
+    )
+    found = refused(fresh, documents(routes(http=[{"delegate": {"name": "delegate"}}]), delegate))
+    assert [str(problem.position) for problem in found] == ["egress.yaml:38:5"]
+    assert "(see also egress.yaml:28:5)" in found[0].message
+
+
+def test_an_address_is_not_the_rule_s(fresh: LocalBackend) -> None:
+    """The port is the entry's, though a rule leads its connections elsewhere."""
+    text = documents(
+        entry("own", "own.example.com", {15001: "TCP"}),
+        document(
+            "VirtualService",
+            "vs",
+            "default",
+            {"hosts": ["own.example.com"], "tcp": [{"match": [{"port": 15001}], "route": ROUTE}]},
+        ),
+        TLS_AND_HTTP,
+    )
+    found = refused(fresh, text)
+    assert [problem.position.line for problem in found] == [10]
+    assert "has duplicate address" in found[0].message
+
+
+def test_what_shapes_several_clusters_is_told_once(fresh: LocalBackend) -> None:
+    """At the block of the DestinationRule, with Envoy's words and not all that it was given."""
+    hashed = {"httpHeaderName": "x", "ringHash": {"minimumRingSize": 9_000_000}}
+    policy = {"loadBalancer": {"consistentHash": hashed}}
+    rule = destination_rule("ring", "a.example.com", trafficPolicy=policy)
+    found = refused(fresh, documents(TLS_AND_HTTP, rule))
+    assert [str(problem.position) for problem in found] == ["egress.yaml:28:7"]
+    assert (
+        '"Proto constraint validation failed (RingHashLbConfigValidationError.MinimumRingSize: '
+        'value must be less than or equal to 8388608)"'
+    ) in found[0].message
 
 
 def test_all_of_them_at_once(fresh: LocalBackend) -> None:
