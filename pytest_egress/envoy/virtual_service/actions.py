@@ -260,4 +260,5 @@ def _millionths(percentage: float) -> Json:
 
 
 def _fraction(numerator: int) -> Json:
+    numerator %= 1 << 32  # istiod converts to uint32 and does not look
     return {"numerator": numerator} if numerator else {}

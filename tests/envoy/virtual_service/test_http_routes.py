@@ -312,6 +312,11 @@ def test_retries() -> None:
             "{delay: {fixedDelay: 2s, percent: 40}}",
             {"delay": {"fixed_delay": "2s", "percentage": {"numerator": 40}}},
         ),
+        # A negative number wraps around, as a conversion to uint32 does.
+        (
+            "{delay: {fixedDelay: 2s, percent: -1}}",
+            {"delay": {"fixed_delay": "2s", "percentage": {"numerator": 4294967295}}},
+        ),
         (
             "{abort: {httpStatus: 503, percentage: {value: 100}}}",
             {
