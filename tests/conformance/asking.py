@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Oracle", "OracleError", "asking", "find_oracle", "outbound"]
+__all__ = ["Oracle", "OracleError", "asking", "fields", "find_oracle", "outbound"]
 
 _SOURCE = Path(__file__).with_name("oracle")
 
@@ -80,6 +80,14 @@ def outbound(answer: dict[str, Any]) -> dict[str, Any]:
         if kind in answer:
             answer[kind] = [it for it in answer[kind] if not it["name"].startswith(inbound)]
     return answer
+
+
+def fields(path: Path) -> str:
+    """Every field of the API, as JSON: what the oracle's Istio knows."""
+    asked = subprocess.run([str(path), "-fields"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise OracleError(f"the oracle tells no fields: {asked.stderr.strip()}")
+    return asked.stdout
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.conformance.asking import Oracle, OracleError, asking, find_oracle
+from tests.conformance.asking import Oracle, OracleError, asking, fields, find_oracle
 from tests.conformance.cases import Case, read_cases
 from tests.conformance.compare import run
 from tests.conformance.differential import istiods_configuration
@@ -155,7 +155,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", default=list(RECORDERS), metavar="NAME")
     options = parser.parse_args(arguments)
     try:
-        with asking(find_oracle(options.oracle)) as oracle:
+        path = find_oracle(options.oracle)
+        (options.directory / "fields.json").write_text(fields(path), encoding="utf-8")
+        with asking(path) as oracle:
             for name in options.names:
                 cases = list(RECORDERS[name](oracle))
                 text = "".join(json.dumps(case, separators=(",", ":")) + "\n" for case in cases)
