@@ -1,4 +1,4 @@
-"""Warnings about Gateways that Istio accepts and that no gateway of the contract takes."""
+"""Warnings about Gateways that no gateway takes, and about gateways that are only spoken of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.gateway.resource import Gateway
 from pytest_egress.contract.kubernetes.inferred import selects
-from pytest_egress.contract.kubernetes.registry import gateway_workloads
+from pytest_egress.contract.kubernetes.registry import cluster_services, gateway_workloads
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.resources import Resource, Sidecar
 from pytest_egress.contract.suggest import nearest
@@ -21,16 +21,20 @@ _INSTALLED = tuple(
 
 
 def lint_gateways(resources: Sequence[Resource], refused: frozenset[str]) -> Iterator[Problem]:
-    """Gateways whose selector selects no pods that the contract knows, or Istio's charts install.
+    """Gateways that select no pods which the contract knows; Services that had to be guessed.
 
     Args:
         resources: of the contract.
         refused: kinds of which an object could not be read: what is missing may be there.
     """
+    gateways = tuple(it for it in resources if isinstance(it, Gateway))
+    for gateway in gateways:
+        yield from _panics(gateway)
     if refused:
         return
-    gateways = tuple(it for it in resources if isinstance(it, Gateway))
-    known = [*_INSTALLED, *_labels_of_pods(resources, gateways)]
+    contract = _contract(resources, gateways)
+    yield from _inferred(contract)
+    known = [*_INSTALLED, *_labels_of_pods(contract)]
     for gateway in gateways:
         if any(selects(gateway, labels) for labels in known):
             continue
@@ -43,15 +47,49 @@ def lint_gateways(resources: Sequence[Resource], refused: frozenset[str]) -> Ite
         yield Problem("warning", message, position, "lint/gateway-selector")
 
 
-def _labels_of_pods(
-    resources: Sequence[Resource], gateways: tuple[Gateway, ...]
-) -> Iterator[Mapping[str, str]]:
-    """Those of the pods in the contract, and of the gateways that its routes lead to."""
+def _panics(gateway: Gateway) -> Iterator[Problem]:
+    """Hosts that istiod 1.31 looks for where it has just put a single ``*``."""
+    for index, server in enumerate(gateway.servers):
+        everything = False
+        for i, host in enumerate(server.hosts):
+            namespace, slash, name = host.partition("/")
+            if not slash or namespace not in {".", "*"}:
+                continue
+            if (namespace, name) == ("*", "*"):
+                everything = True
+            elif everything:
+                message = (
+                    f'"{host}" behind "*/*" makes istiod 1.31 fail (a panic in the gateway\'s '
+                    'configuration): leave it out, since "*/*" covers it'
+                )
+                place = gateway.at("spec", "servers", index, "hosts", i)
+                yield Problem("warning", message, place, "lint/istiod-fails")
+                break
+
+
+def _inferred(contract: Contract) -> Iterator[Problem]:
+    """The gateways' Services that the contract does not hold, and what they are taken for."""
+    for it in cluster_services(contract):
+        if it.inferred is None:
+            continue
+        service = it.service
+        labels = ", ".join(f"{key}: {value}" for key, value in sorted(service.selector.items()))
+        ports = ", ".join(f"{port.number} ({port.name})" for port in service.ports) or "none"
+        namespace, name = service.metadata.namespace, service.metadata.name
+        message = (
+            f"{service.host} is in no file: it is taken for the Service of a gateway whose pods "
+            f"have {{{labels}}}, with the ports {ports}. Add it to the contract to say so "
+            f"(kubectl get service {name} --namespace {namespace} --output yaml)"
+        )
+        yield Problem("warning", message, it.inferred, "lint/gateway-service-inferred")
+
+
+def _contract(resources: Sequence[Resource], gateways: tuple[Gateway, ...]) -> Contract:
 
     def of(kind: str) -> tuple[Resource, ...]:
         return tuple(it for it in resources if type(it).__name__ == kind)
 
-    contract = Contract(
+    return Contract(
         service_entries=of("ServiceEntry"),  # type: ignore[arg-type]
         sidecars=tuple(it for it in resources if isinstance(it, Sidecar)),
         virtual_services=of("VirtualService"),  # type: ignore[arg-type]
@@ -59,6 +97,10 @@ def _labels_of_pods(
         kubernetes_services=of("KubernetesService"),  # type: ignore[arg-type]
         kubernetes_pods=of("KubernetesPod"),  # type: ignore[arg-type]
     )
+
+
+def _labels_of_pods(contract: Contract) -> Iterator[Mapping[str, str]]:
+    """Those of the pods in the contract, and of the gateways that its routes lead to."""
     for pod in contract.kubernetes_pods:
         yield pod.metadata.labels
     for workload in gateway_workloads(contract):
