@@ -110,12 +110,18 @@ def infer(contract: Contract) -> Iterator[tuple[KubernetesService, Position]]:
     """
     declared = {it.host for it in contract.kubernetes_services}
     declared |= {host.lower() for entry in contract.service_entries for host in entry.hosts}
-    for host, locate in _spoken_of(contract).items():
+    spoken = _Spoken(contract)
+    for host, locate in spoken.first.items():
         found = _HOST.fullmatch(host)
         if found is None or host in declared:
             continue
         name, namespace = found[1], found[2]
-        gateways = list(_related(contract, host))
+        wanted = spoken.gateways(host)
+        gateways = [
+            it
+            for it in contract.gateways
+            if f"{it.metadata.namespace}/{it.metadata.name}" in wanted
+        ]
         labels = {"app": name, "istio": name.removeprefix("istio-")}
         usual = any(it.selector and selects(it, labels) for it in contract.gateways)
         if not (usual or gateways or name in _INSTALLED):
@@ -128,7 +134,7 @@ def infer(contract: Contract) -> Iterator[tuple[KubernetesService, Position]]:
             KubernetesService(
                 Metadata(name, namespace, creation_timestamp=0),
                 locate=partial(_anywhere, place),
-                ports=tuple(_ports(contract, host, labels)),
+                ports=tuple(_ports(contract, spoken.ports.get(host, {}), labels)),
                 selector=labels,
             ),
             place,
@@ -139,60 +145,66 @@ def _anywhere(place: Position, _path: tuple[str | int, ...]) -> Position:
     return place
 
 
-def _spoken_of(contract: Contract) -> dict[str, Callable[[], Position]]:
-    """Every destination of the contract, with how to locate where it is named first."""
-    found: dict[str, Callable[[], Position]] = {}
-    for service in contract.virtual_services:
-        for target, _, locate in destinations(service):
-            found.setdefault(full_name(target.host, service.metadata.namespace), locate)
-    for sidecar in contract.sidecars:
-        policy = sidecar.outbound_traffic_policy
-        if policy is not None and policy.egress_proxy is not None:
-            path = ("spec", "outboundTrafficPolicy", "egressProxy", "host")
-            found.setdefault(policy.egress_proxy.host, partial(sidecar.at, *path))
-    return found
+class _Spoken:
+    """What a contract's routes and proxies say of each host, read once.
 
-
-def _related(contract: Contract, host: str) -> Iterator[Gateway]:
-    """The Gateways that traffic to ``host`` is meant to enter.
-
-    They are bound by the VirtualService that leads to ``host`` or, where that one is for the mesh
-    alone, by another one for the same hosts.
+    Attributes:
+        first: how to locate where a host is named first.
+        leading: the VirtualServices that lead to a host.
+        ports: the ports of a host that are named, each with the kind of the first route.
+        bound: the Gateways (``namespace/name``) that VirtualServices for a host are bound to.
     """
-    leading = [
-        service
-        for service in contract.virtual_services
-        if any(
-            full_name(target.host, service.metadata.namespace) == host
-            for target, _, _ in destinations(service)
-        )
-    ]
-    hosts = {name for service in leading for name in service.hosts}
-    wanted: set[str] = set()
-    for service in contract.virtual_services:
-        if service in leading or hosts & set(service.hosts):
-            wanted |= bound_gateways(service)
-    for gateway in contract.gateways:
-        if f"{gateway.metadata.namespace}/{gateway.metadata.name}" in wanted:
-            yield gateway
+
+    def __init__(self, contract: Contract) -> None:
+        self.first: dict[str, Callable[[], Position]] = {}
+        self.leading: dict[str, list[VirtualService]] = {}
+        self.ports: dict[str, dict[int, str]] = {}
+        self.bound: dict[str, set[str]] = {}
+        for service in contract.virtual_services:
+            gateways = bound_gateways(service)
+            for name in service.hosts:
+                self.bound.setdefault(name, set()).update(gateways)
+            for target, kind, locate in destinations(service):
+                host = full_name(target.host, service.metadata.namespace)
+                leading = self.leading.setdefault(host, [])
+                if not leading or leading[-1] is not service:
+                    leading.append(service)
+                self._name(host, target.port, kind, locate)
+        for sidecar in contract.sidecars:
+            policy = sidecar.outbound_traffic_policy
+            proxy = policy.egress_proxy if policy is not None else None
+            if proxy is not None:
+                path = ("spec", "outboundTrafficPolicy", "egressProxy", "host")
+                self._name(proxy.host, proxy.port, "tcp", partial(sidecar.at, *path))
+
+    def _name(self, host: str, port: int, kind: str, locate: Callable[[], Position]) -> None:
+        self.first.setdefault(host, locate)
+        if port:
+            self.ports.setdefault(host, {}).setdefault(port, kind)
+
+    def gateways(self, host: str) -> set[str]:
+        """The Gateways that traffic to ``host`` is meant to enter.
+
+        They are bound by the VirtualService that leads to ``host`` or, where that one is for the
+        mesh alone, by another one for the same hosts.
+        """
+        leading = self.leading.get(host, ())
+        wanted = {it for service in leading for it in bound_gateways(service)}
+        names = {name for service in leading for name in service.hosts}
+        return wanted.union(*(self.bound[name] for name in names))
 
 
-def _ports(contract: Contract, host: str, labels: Mapping[str, str]) -> Iterator[KubernetesPort]:
+def _ports(
+    contract: Contract, named: Mapping[int, str], labels: Mapping[str, str]
+) -> Iterator[KubernetesPort]:
     """The ports that routes name and those that the servers of its Gateways have."""
     names: dict[int, str] = {}
     for gateway in contract.gateways:
         for server in gateway.servers if selects(gateway, labels) else ():
             protocol = server.port.protocol.upper()
             names.setdefault(server.port.number, _PORT_NAMES.get(protocol, "tcp"))
-    for service in contract.virtual_services:
-        for target, kind, _ in destinations(service):
-            if target.port and full_name(target.host, service.metadata.namespace) == host:
-                names.setdefault(target.port, kind)
-    for sidecar in contract.sidecars:
-        policy = sidecar.outbound_traffic_policy
-        proxy = policy.egress_proxy if policy is not None else None
-        if proxy is not None and proxy.host == host:
-            names.setdefault(proxy.port, "tcp")
+    for number, kind in named.items():
+        names.setdefault(number, kind)
     for number, name in sorted(names.items()):
         yield KubernetesPort(
             number, _CHART_PORTS.get(number, f"{name}-{number}"), target_port=number

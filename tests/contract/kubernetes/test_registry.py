@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from pytest_egress.contract import Contract, loads
 from pytest_egress.contract.gateway.resource import Gateway, Server, ServerPort
+from pytest_egress.contract.kubernetes.inferred import destinations, infer
 from pytest_egress.contract.kubernetes.registry import cluster_services, gateway_workloads
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import (
@@ -170,3 +172,23 @@ def test_egress_proxy_leads_to_a_gateway() -> None:
     [service] = cluster_services(Contract(sidecars=(sidecar,)))
     assert [(it.number, it.name) for it in service.service.ports] == [(3128, "tcp-3128")]
     assert service.inferred == place(("spec", "outboundTrafficPolicy", "egressProxy", "host"))
+
+
+def test_each_virtual_service_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many Services they lead to: contracts with thousands of both are read quickly."""
+    read: list[VirtualService] = []
+
+    def counted(
+        service: VirtualService,
+    ) -> Iterator[tuple[Destination, str, Callable[[], Position]]]:
+        read.append(service)
+        return destinations(service)
+
+    monkeypatch.setattr("pytest_egress.contract.kubernetes.inferred.destinations", counted)
+    hosts = [f"istio-egressgateway.ns{i}.svc.cluster.local" for i in range(50)]
+    services = [leading(host, 8000 + i, name=f"v{i}") for i, host in enumerate(hosts)]
+    found = list(infer(contract(*services)))
+    assert [(it.host, it.ports[0].number) for it, _ in found] == [
+        (host, 8000 + i) for i, host in enumerate(hosts)
+    ]
+    assert read == services
