@@ -243,6 +243,11 @@ class LocalBackend:
         program = find_envoy(self._envoy)
         bootstrap = mesh.bootstrap()
         problems = refused_by_envoy(program, mesh.directory, bootstrap, mesh.program, mesh.contract)
+        for gateway in mesh.gateways or () if not problems else ():
+            bootstrap = gateway.proxy.bootstrap(mesh.gateways.sockets if mesh.gateways else None)
+            problems += refused_by_envoy(
+                program, mesh.directory, bootstrap, gateway.program, mesh.contract
+            )
         if problems:
             refusal = ContractError(problems)
             self._refused.append((mesh.contract, mesh.workload, refusal))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         VirtualService,
     )
 
-__all__ = ["binds", "bound_gateways", "destinations", "full_name", "infer", "selects"]
+__all__ = ["binds", "bound_gateways", "destinations", "full_name", "infer", "selects", "spoken_of"]
 
 MESH = "mesh"
 _HOST = re.compile(r"([a-z0-9][-a-z0-9]*)\.([a-z0-9][-a-z0-9]*)\.svc\.cluster\.local")
@@ -143,6 +143,11 @@ def infer(contract: Contract) -> Iterator[tuple[KubernetesService, Position]]:
 
 def _anywhere(place: Position, _path: tuple[str | int, ...]) -> Position:
     return place
+
+
+def spoken_of(contract: Contract) -> frozenset[str]:
+    """The hosts that routes, or an ``egressProxy``, lead to."""
+    return frozenset(_Spoken(contract).first)
 
 
 class _Spoken:

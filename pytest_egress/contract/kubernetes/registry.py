@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_egress.contract.contract import Contract
-from pytest_egress.contract.kubernetes.inferred import infer, selects
+from pytest_egress.contract.kubernetes.inferred import infer, selects, spoken_of
 from pytest_egress.contract.kubernetes.resource import (
     KubernetesPod,
     KubernetesPort,
@@ -94,8 +94,11 @@ def cluster_services(contract: Contract) -> tuple[ClusterService, ...]:
     inferred = list(infer(contract)) if contract.virtual_services or contract.sidecars else []
     services = _with_addresses([*given, *inferred])
     pods = list(contract.kubernetes_pods)
+    led_to = _led_to(contract)
     for service, place in services:
-        if not _selected(service, pods) and (place is not None or _is_gateway(contract, service)):
+        if not _selected(service, pods) and (
+            place is not None or _is_gateway(contract, service, led_to)
+        ):
             pods.append(_made_up(service))
     pods = _with_pod_addresses(pods)
     return tuple(
@@ -106,9 +109,10 @@ def cluster_services(contract: Contract) -> tuple[ClusterService, ...]:
 def gateway_workloads(contract: Contract) -> tuple[GatewayWorkload, ...]:
     """The gateways that the contract's Gateways configure, or that its routes lead to."""
     services = cluster_services(contract)
+    led_to = _led_to(contract)
     groups: dict[tuple[str, frozenset[tuple[str, str]]], list[KubernetesPod]] = {}
     for it in services:
-        if it.inferred is None and not _is_gateway(contract, it.service):
+        if it.inferred is None and not _is_gateway(contract, it.service, led_to):
             continue
         for pod in it.pods:
             key = (pod.metadata.namespace, frozenset(pod.metadata.labels.items()))
@@ -142,13 +146,21 @@ def enforced_gateways(contract: Contract) -> tuple[Gateway, ...]:
     return tuple(it for it in contract.gateways if id(it) in found)
 
 
-def _is_gateway(contract: Contract, service: KubernetesService) -> bool:
+def _is_gateway(contract: Contract, service: KubernetesService, led_to: frozenset[str]) -> bool:
     """Whether some Gateway is meant for the pods behind a Service."""
     if not service.selector:
         return False
     pods = _selected(service, contract.kubernetes_pods)
     labels = [pod.metadata.labels for pod in pods] or [service.selector]
-    return any(it.selector and selects(it, one) for it in contract.gateways for one in labels)
+    return service.host in led_to or any(
+        it.selector and selects(it, one) for it in contract.gateways for one in labels
+    )
+
+
+def _led_to(contract: Contract) -> frozenset[str]:
+    """The hosts that routes lead to, where a Gateway without selector is for all pods."""
+    everyone = any(not it.selector for it in contract.gateways)
+    return spoken_of(contract) if everyone else frozenset()
 
 
 def _selected(

@@ -26,7 +26,7 @@ from pytest_egress.contract.virtual_service.resource import (
     TcpRoute,
     VirtualService,
 )
-from tests.contract.kubernetes.documents import ENTRY, GATEWAY, POD, SERVICE, documents
+from tests.contract.kubernetes.documents import ENTRY, GATEWAY, POD, ROUTES, SERVICE, documents
 
 HOST = "istio-egressgateway.istio-system.svc.cluster.local"
 
@@ -192,3 +192,12 @@ def test_each_virtual_service_is_read_once(monkeypatch: pytest.MonkeyPatch) -> N
         (host, 8000 + i) for i, host in enumerate(hosts)
     ]
     assert read == services
+
+
+def test_a_gateway_without_selector_is_for_every_pod_that_routes_lead_to() -> None:
+    """Istio gives such a Gateway to all pods; those that nothing leads to need no proxy."""
+    everyone = GATEWAY.replace("{istio: egressgateway}", "{}")
+    [found] = gateway_workloads(loads(documents(SERVICE, POD, ENTRY, everyone, ROUTES)))
+    assert [it.metadata.name for it in found.gateways] == ["egress"]
+    assert found.target_port(443) == 8443
+    assert gateway_workloads(loads(documents(SERVICE, POD, ENTRY, everyone))) == ()
