@@ -243,11 +243,12 @@ class LocalBackend:
         program = find_envoy(self._envoy)
         bootstrap = mesh.bootstrap()
         problems = refused_by_envoy(program, mesh.directory, bootstrap, mesh.program, mesh.contract)
-        for gateway in mesh.gateways or () if not problems else ():
-            bootstrap = gateway.proxy.bootstrap(mesh.gateways.sockets if mesh.gateways else None)
-            problems += refused_by_envoy(
-                program, mesh.directory, bootstrap, gateway.program, mesh.contract
-            )
+        if not problems and mesh.gateways is not None:
+            for gateway in mesh.gateways:
+                bootstrap = gateway.proxy.bootstrap(mesh.gateways.sockets)
+                problems += refused_by_envoy(
+                    program, mesh.directory, bootstrap, gateway.program, mesh.contract
+                )
         if problems:
             refusal = ContractError(problems)
             self._refused.append((mesh.contract, mesh.workload, refusal))

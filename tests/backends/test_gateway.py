@@ -12,6 +12,7 @@ import requests
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.contract import loads
 from pytest_egress.egress import Egress
+from pytest_egress.errors import ContractError
 from pytest_egress.probe import Options, Target
 from pytest_egress.upstream import Upstreams
 from pytest_egress.verdict import Verdict, judge
@@ -262,3 +263,16 @@ def test_captured_calls_tell_both_hops(backend: LocalBackend) -> None:
         assert call.verdict is Verdict.REACHABLE
         paths = [hop.evidence.path for hop in call.hops if hop.evidence is not None]
         assert paths == [call.path, call.path]
+
+
+def test_what_envoy_refuses_of_a_gateway_is_told_at_its_rule(backend: LocalBackend) -> None:
+    """Istiod pushes a redirect with a code that Envoy has no name for; it is told each time."""
+    start = HTTP_ROUTES.index("  - match: [{gateways: [egress]")
+    redirect = "  - redirect: {uri: /x, redirectCode: 305}\n    match: [{gateways: [egress]}]\n"
+    for _ in range(2):
+        with pytest.raises(ContractError) as error:
+            pod(backend, ENTRY, GATEWAY, HTTP_ROUTES[:start] + redirect).get(
+                "http://api.weather.com"
+            )
+        (problem,) = error.value.problems
+        assert (problem.rule, str(problem.position)) == ("envoy/refused", "egress.yaml:33:5")
