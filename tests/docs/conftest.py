@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# In-process pytester runs drop what they imported; its extension cannot be imported twice.
+# In-process pytester runs drop what they imported; none of these can be imported twice.
+import requests  # noqa: F401
 import trustme  # noqa: F401
 
 from tests.docs.pages import README, Page

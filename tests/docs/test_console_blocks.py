@@ -172,4 +172,4 @@ def test_ci_finds_the_test_command() -> None:
     assert fenced[0] in {"```console", "```sh"}
     assert fenced[2] == "```"
     assert answer.stdout.strip() == fenced[1].removeprefix("$ ")
-    assert answer.stdout.strip().endswith("/pytest")
+    assert answer.stdout.strip().endswith("/pytest -n auto")
