@@ -119,8 +119,8 @@ def _roots(rule: Rule) -> Iterator[Rule]:
 
 def _declared(listener: Json, about: str, program: Program) -> Iterator[Position]:
     """The positions of the entries that a listener is of."""
-    port = listener["address"]["socket_address"]["port_value"]
     for entry in program.listener_origins.get(listener["name"], ()):
+        port = listener["address"]["socket_address"]["port_value"]
         yield entry.at("spec", *(_port(entry, port) if about == _PORT else ("hosts",)))
 
 
