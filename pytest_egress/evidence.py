@@ -211,10 +211,13 @@ class UpstreamProof:
         address: the simulated address, empty when the place is shared.
         port: the simulated port.
         forwarded: whether a server of the user's stood behind it (``to=``).
+        unencrypted: whether plain HTTP came to a port that the contract declares as one of TLS,
+            where no real server would have answered it.
     """
 
     host: str = ""
     address: str = ""
     port: int = 0
     forwarded: bool = False
+    unencrypted: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -77,10 +77,14 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict and the one sentence that gives its reason."""
+    """A verdict and the one sentence that gives its reason.
+
+    ``edit`` is what to change, where what was seen tells it and not the contract.
+    """
 
     verdict: Verdict
     reason: str
+    edit: str = ""
 
 
 # Envoy's RESPONSE_FLAGS, in the order in which they explain a failure best.
@@ -258,6 +262,12 @@ def _undecided(evidence: Evidence) -> Judgement:
 def _upstream_failure(observation: Observation, evidence: Evidence) -> Judgement | None:
     """Judge what went wrong behind the proxy; None when the upstream proved that it answered."""
     attempt, accepted = observation.attempt, observation.accepted
+    if accepted is not None and accepted.unencrypted:
+        _, port, _, host = evidence.cluster.split("|")
+        why = f"plain HTTP came to port {port} of {host}, which is declared as one of TLS"
+        why = _at(evidence, f"{evidence.cluster} lets it through, but {why}")
+        edit = f"let a DestinationRule for {host} originate TLS on port {port} (mode: SIMPLE)"
+        return Judgement(Verdict.UNREACHABLE, why, edit)
     flags = evidence.response_flags
     details = evidence.response_code_details
     local_reply = evidence.kind == "http" and details not in {"", "via_upstream"}

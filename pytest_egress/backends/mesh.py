@@ -9,6 +9,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.backends.proxy import EmbeddedProxy, PodSocket
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
+from pytest_egress.contract.syntax import TLS_PROTOCOLS
 from pytest_egress.envoy import Program
 from pytest_egress.evidence import Evidence, UpstreamProof, Way
 from pytest_egress.probe import (
@@ -285,7 +287,13 @@ class LocalMesh:
         """What the outside knows of the connection that the proxy opened for this attempt."""
         if self._live or evidence is None or not evidence.upstream_local_address:
             return None
-        return self._outside.accepted(evidence.upstream_local_address, evidence.upstream_host)
+        proof = self._outside.accepted(evidence.upstream_local_address, evidence.upstream_host)
+        if proof is None or not evidence.rule or evidence.kind != "http":
+            return proof  # only a rule sends what a gateway or an HTTP listener has read elsewhere
+        tls = proof.details.get("protocol", "").startswith("tls")
+        if tls or proof.forwarded or not _is_of_tls(self.contract, evidence.cluster):
+            return proof
+        return replace(proof, unencrypted=True)
 
     def _requests(self, evidence: Evidence | None) -> tuple[Request, ...]:
         """What arrived of this attempt at the host that the proxy's cluster is for.
@@ -317,3 +325,18 @@ def _deciding(records: tuple[Evidence, ...]) -> Evidence | None:
             if record.kind == kind:
                 return record
     return None
+
+
+def _is_of_tls(contract: Contract, cluster: str) -> bool:
+    """Whether the port of a cluster is declared as one of TLS, by each entry that declares it."""
+    _, _, rest = cluster.partition("|")
+    number, _, host = rest.partition("|")
+    host = host.rpartition("|")[2]
+    protocols = {
+        port.protocol.lower()
+        for entry in contract.service_entries
+        if host in {it.lower() for it in entry.hosts}
+        for port in entry.ports
+        if str(port.number) == number
+    }
+    return bool(protocols) and protocols <= TLS_PROTOCOLS

@@ -73,9 +73,13 @@ def explain(
             or refused_by_rule(contract, target, evidence, rule)
             or nearest(contract, workload, target, evidence)
         )
-    lines.extend(
-        _declaration(target, judgement.verdict, evidence, declared, rule, contract, workload, near)
-    )
+    if judgement.edit:
+        where = ", ".join(map(str, declared)) or "nowhere"
+        lines += [("declared", where), ("edit", judgement.edit)]
+    else:
+        lines += _declaration(
+            target, judgement.verdict, evidence, declared, rule, contract, workload, near
+        )
     records = [hop.evidence for hop, _ in hops] or [evidence]
     lines.extend(("proxy", str(record)) for record in records if record is not None)
     return "\n".join(f"{label:<{_INDENT}}{text}" for label, text in lines)

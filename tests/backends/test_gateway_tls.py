@@ -152,3 +152,16 @@ def test_identities_are_the_mesh_s(backend: LocalBackend) -> None:
         .get(TLS_URL)
         .reachable
     )
+
+
+def test_without_the_rule_that_originates_tls(backend: LocalBackend) -> None:
+    """No server answers plain HTTP on a port of TLS: the simulated one is not believed."""
+    outcome = pod(backend, *pieces(ORIGINATION, "originate")).get(HTTP_URL)
+    assert outcome.unreachable
+    assert outcome.reason == (
+        f"gateway {NAME}: outbound|443||api.weather.com lets it through, but plain HTTP came to"
+        " port 443 of api.weather.com, which is declared as one of TLS"
+    )
+    assert "let a DestinationRule for api.weather.com originate TLS on port 443" in (
+        outcome.explain()
+    )
