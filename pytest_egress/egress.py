@@ -319,8 +319,10 @@ def _declared(mesh: Mesh, evidence: Evidence) -> tuple[Position, ...]:
     if evidence.cluster not in {"", BLACK_HOLE, PASSTHROUGH}:
         origins = mesh.program_of(evidence.proxy).origins
         # A subset is declared where its host is.
-        direction, *port, host = evidence.cluster.split("|")
-        whole = "|".join([direction, *port[:1], "", host]) if port else evidence.cluster
+        direction, _, rest = evidence.cluster.partition("|")
+        port, _, subset_and_host = rest.partition("|")
+        host = subset_and_host.rpartition("|")[2]
+        whole = f"{direction}|{port}||{host}" if host else evidence.cluster
         entries = origins.get(whole, ())
         declared = declarations(entries, evidence.cluster)
     rule = _rule(mesh, evidence)
