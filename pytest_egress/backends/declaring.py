@@ -23,22 +23,23 @@ def declare(outside: Outside, contract: Contract) -> None:
 
     A host with ``addresses`` resolves to the first of them.
     """
-    hosts = {host for entry in contract.service_entries for host in entry.hosts}
-    ports = {port.number for entry in contract.service_entries for port in entry.ports}
-    targets = {port.target_port for e in contract.service_entries for port in e.ports} - {0}
+    entries = contract.service_entries
+    if contract.speaks_of_services:
+        from pytest_egress.envoy.kubernetes import kubernetes_entries
+
+        entries = (*entries, *kubernetes_entries(contract))
+    hosts = {host for entry in entries for host in entry.hosts}
+    ports = {port.number for entry in entries for port in entry.ports}
+    targets = {port.target_port for e in entries for port in e.ports} - {0}
     names = {
         endpoint.address
-        for entry in contract.service_entries
+        for entry in entries
         for endpoint in entry.endpoints
         if not is_address(endpoint.address)
     }
-    own = {
-        port for e in contract.service_entries for end in e.endpoints for port in end.ports.values()
-    }
+    own = {port for e in entries for end in e.endpoints for port in end.ports.values()}
     addresses = {
-        host: next(iter(_plain(entry.addresses)), "")
-        for entry in contract.service_entries
-        for host in entry.hosts
+        host: next(iter(_plain(entry.addresses)), "") for entry in entries for host in entry.hosts
     }
     outside.declare(
         [*sorted(hosts), *sorted(names - hosts)],

@@ -276,3 +276,13 @@ def test_what_envoy_refuses_of_a_gateway_is_told_at_its_rule(backend: LocalBacke
             )
         (problem,) = error.value.problems
         assert (problem.rule, str(problem.position)) == ("envoy/refused", "egress.yaml:33:5")
+
+
+def test_a_service_has_its_cluster_ip(backend: LocalBackend) -> None:
+    """A pod that calls the gateway itself gets to it, as with the cluster's own name server."""
+    outcome = pod(backend, *WHOLE).get(f"https://{HOST}")
+    assert [str(it) for it in outcome.addresses] == ["10.96.0.10"], outcome.explain()
+    assert outcome.blocked
+    assert outcome.reason == (
+        f"gateway {NAME}: listener 0.0.0.0_443 has no filter chain that matches"
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.contract import loads
@@ -165,3 +167,42 @@ def test_without_the_rule_that_originates_tls(backend: LocalBackend) -> None:
     assert "let a DestinationRule for api.weather.com originate TLS on port 443" in (
         outcome.explain()
     )
+
+
+def _files(root: Path) -> str:
+    """Certificates of the sidecar's and of the gateway's, below a pod's root; their CA as well."""
+    ca = trustme.CA()
+    for name in ("gateway.weather.com", "client.weather.com"):
+        ca.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(root / f"{name}.pem")
+    ca.cert_pem.write_to_path(root / "ca.pem")
+    return "caCertificates: /ca.pem"
+
+
+def test_certificates_from_files(tmp_path: Path) -> None:
+    """A MUTUAL server and its client prove themselves; with another CA the handshake fails."""
+    ca = _files(tmp_path)
+    server, client = (f"/{it}.weather.com.pem" for it in ("gateway", "client"))
+    texts = pieces(
+        ORIGINATION,
+        gateway=gateway(
+            80, "HTTPS", f"MUTUAL, serverCertificate: {server}, privateKey: {server}, {ca}"
+        ),
+        mutual=mutual(80, "api.weather.com").replace(
+            "mode: ISTIO_MUTUAL",
+            f"mode: MUTUAL, clientCertificate: {client}, privateKey: {client}, {ca}, "
+            "subjectAltNames: [gateway.weather.com]",
+        ),
+    )
+    backend = LocalBackend(pod_root=str(tmp_path))
+    try:
+        assert pod(backend, *texts).get(HTTP_URL).reachable
+        trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+        wrong = f"{client}, caCertificates: /other.pem"
+        others = [it.replace(f"{client}, {ca}", wrong) for it in texts]
+        outcome = pod(backend, *others).get(HTTP_URL)
+        assert outcome.blocked, outcome.explain()
+        sidecar = outcome.hops[0].evidence
+        assert sidecar is not None
+        assert "CERTIFICATE_VERIFY_FAILED" in sidecar.upstream_transport_failure_reason
+    finally:
+        backend.close()
