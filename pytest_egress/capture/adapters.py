@@ -141,7 +141,14 @@ def _psycopg2(module: ModuleType, host: Host) -> list[Patch]:
                 parse_dsn,
             )
 
-            dsn = make_dsn(**_through_relay(parse_dsn(dsn), host))
+            parameters = parse_dsn(dsn)
+            try:
+                dsn = make_dsn(**_through_relay(parameters, host))
+            except OSError:
+                raise module.OperationalError(
+                    f'could not translate host name "{parameters.get("host")}" to address: '
+                    "Name or service not known\n"
+                ) from None
         return connect(dsn, *args, **options)
 
     return [Patch(module, "_connect", through)]

@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-__all__ = ["Exclusions", "is_loopback", "plumbing"]
+__all__ = ["Exclusions", "is_loopback", "looks_at_the_machine", "plumbing"]
 
 _LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 # The first module of a call chain that is one of these speaks for its own machinery: a test
 # runner's channels, the API of a container engine, a debugger's wire.
 _PLUMBING = frozenset({"pytest_egress", "execnet", "xdist", "testcontainers", "docker", "debugpy"})
 _TRANSPORT = frozenset({"socket", "ssl", "http", "urllib", "urllib3", "requests", "asyncio"})
+# Modules of Python that ask the machine about itself by a child: ldconfig, gcc, uname, lsb_release.
+_LOOKING = frozenset({"ctypes.util", "platform", "uuid", "_osx_support"})
 _DEPTH = 40  # frames; a client library above its transport takes a dozen
 
 
@@ -83,4 +85,15 @@ def plumbing() -> bool:
         if module.startswith("pytest_egress.capture.") or root in _TRANSPORT:
             continue
         return root in _PLUMBING
+    return False
+
+
+def looks_at_the_machine() -> bool:
+    """Whether the child that is about to be started is Python's own, and calls nobody."""
+    frame = sys._getframe(1)  # noqa: SLF001 - as above
+    while (back := frame.f_back) is not None:
+        frame = back
+        module = str(frame.f_globals.get("__name__", ""))
+        if not module.startswith(("pytest_egress.capture.", "subprocess", "os")):
+            return module in _LOOKING
     return False

@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Callable
 
-__all__ = ["Relay", "pump"]
+__all__ = ["Relay", "abort", "pump"]
 
 _BUFFER = 1 << 16
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
@@ -50,6 +50,7 @@ class Relay:
             try:
                 outer = self._dial()
             except OSError:
+                abort(inner)
                 inner.close()
                 continue
             threading.Thread(
@@ -70,12 +71,38 @@ def pump(inner: socket.socket, outer: socket.socket) -> None:
 def _carry(source: socket.socket, sink: socket.socket) -> None:
     try:
         while data := source.recv(_BUFFER):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
+            if not _sent(sink, data):
+                # What the sink has said before it went is still on its way back.
+                _end(source, socket.SHUT_RD)
+                return
     except OSError:
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                if end.family != socket.AF_UNIX:
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        abort(sink)
+    else:
+        _end(sink, socket.SHUT_WR)
+
+
+def _sent(sink: socket.socket, data: bytes) -> bool:
+    try:
+        sink.sendall(data)
+    except OSError:
+        return False
+    return True
+
+
+def _end(end: socket.socket, way: int) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(way)
+
+
+def abort(end: socket.socket) -> None:
+    """Have the close of a socket be a reset, and wake whoever reads from it.
+
+    A shutdown of the sending side would say an orderly end first: a TLS library calls that by
+    another error. A Unix socket knows no reset.
+    """
+    if end.family == socket.AF_UNIX:
+        _end(end, socket.SHUT_RDWR)
+        return
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+    _end(end, socket.SHUT_RD)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_egress.capture.exclusions import looks_at_the_machine
 from pytest_egress.capture.names import getaddrinfo, is_address, to_text
 from pytest_egress.capture.stack import INET, STACK, is_place, takes
 
@@ -74,7 +75,7 @@ def _patched_gethostbyname_ex(host: Any) -> tuple[str, list[str], list[str]]:
 def fork() -> int:
     """``os.fork``, told to the capture."""
     taker = STACK.top()
-    if taker is not None:
+    if taker is not None and not looks_at_the_machine():
         taker.child("os.fork()")
     return int(STACK.before.fork())
 
@@ -82,7 +83,7 @@ def fork() -> int:
 def start_process(self: Any, args: Any, *rest: Any, **options: Any) -> None:
     """``subprocess.Popen.__init__``, told to the capture."""
     taker = STACK.top()
-    if taker is not None:
+    if taker is not None and not looks_at_the_machine():
         taker.child(args if isinstance(args, str) else " ".join(map(os.fsdecode, args)))
     STACK.before.popen(self, args, *rest, **options)
 

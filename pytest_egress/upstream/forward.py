@@ -6,7 +6,7 @@ import selectors
 import socket
 
 from pytest_egress.upstream.conduct import Forward
-from pytest_egress.upstream.link import CHUNK, Link
+from pytest_egress.upstream.link import CHUNK, Link, peer_left
 from pytest_egress.upstream.pool import dial
 
 __all__ = ["forward", "relay"]
@@ -35,7 +35,12 @@ def forward(link: Link, conduct: Forward, data: bytes = b"") -> None:
         try:
             if link.aborted:  # before there was another connection to end
                 return
-            _pass(_End(link.sock), _End(server, data))
+            end = _End(server, data)
+            try:
+                _pass(_End(link.sock), end)
+            except OSError as error:
+                if not (end.said and peer_left(error)) or link.aborted:
+                    raise
         finally:
             link.other = None
 
@@ -65,17 +70,20 @@ class _End:
         sock.setblocking(False)
         self.sock = sock
         self.waiting = bytearray(waiting)
+        self.said = False  # it has sent something
         self.ended = False  # it sends nothing more
         self.told = False  # it knows that the other sends nothing more
 
     def read(self) -> bytes | None:
         """Return what it sent, empty at its end, None when there is nothing yet."""
         try:
-            return self.sock.recv(CHUNK)
+            data = self.sock.recv(CHUNK)
         except OSError as error:
             if _would_block(error):
                 return None
             raise
+        self.said = self.said or bool(data)
+        return data
 
     def flush(self) -> None:
         """Send it as much as it takes."""

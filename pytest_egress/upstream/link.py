@@ -13,7 +13,7 @@ from pytest_egress.upstream.record import Connection
 from pytest_egress.upstream.rules import Scope
 from pytest_egress.upstream.site import Site
 
-__all__ = ["CHUNK", "Link"]
+__all__ = ["CHUNK", "Link", "peer_left"]
 
 CHUNK = 65536
 _KEPT = 65536
@@ -120,3 +120,9 @@ class Link(Wire):
         # A linger time of zero makes close send RST in place of FIN.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
+
+
+def peer_left(error: OSError) -> bool:
+    """Whether an error says that the peer went away in the middle, with TLS or without it."""
+    # By name: ssl is not imported where nobody speaks TLS.
+    return isinstance(error, ConnectionError) or type(error).__name__ == "SSLEOFError"

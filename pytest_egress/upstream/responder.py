@@ -22,7 +22,7 @@ from pytest_egress.upstream.conduct import (
     Reset,
     Silent,
 )
-from pytest_egress.upstream.link import Link
+from pytest_egress.upstream.link import Link, peer_left
 from pytest_egress.upstream.tenants import Tenants
 from pytest_egress.upstream.tunnel import inside
 
@@ -50,7 +50,14 @@ class Conversation(Link):
             _converse(self)
         except OSError as error:
             # The peer's doing (it went away, or refused the certificate), or the script's.
+            if self._heard_enough(error):
+                return
             self.record.problem = self.record.problem or f"{type(error).__name__}: {error}"
+
+    def _heard_enough(self, error: OSError) -> bool:
+        """Whether it is the peer that left, after we had begun to talk."""
+        spoken = self.record.protocol.removeprefix("tls").lstrip("+")
+        return peer_left(error) and not self.aborted and bool(spoken) and "forward" not in spoken
 
 
 def _converse(link: Link) -> None:

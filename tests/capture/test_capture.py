@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes.util
 import os
 import select
 import socket
@@ -10,8 +11,10 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -207,6 +210,28 @@ def test_connections_that_stay_open_are_judged(pod: Egress, upstreams: Upstreams
         assert connection.recv(1) == b"y"
 
 
+def test_client_that_leaves_in_the_middle_of_an_answer_has_reached_it(
+    pod: Egress, upstreams: Upstreams
+) -> None:
+    """Who has heard enough is no failure of the upstream's."""
+    upstreams["api.weather.com"].respond(200, body=b"x" * 20_000_000)
+    with pod.capture() as calls:
+        with (
+            socket.create_connection(("api.weather.com", 443), timeout=5) as plain,
+            ssl.create_default_context().wrap_socket(
+                plain, server_hostname="api.weather.com"
+            ) as connection,
+        ):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: api.weather.com\r\n\r\n")
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        deadline = time.monotonic() + 10
+        while any(it.open for it in upstreams.connections if it.tls):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (call,) = calls
+        assert call.verdict is Verdict.REACHABLE, call
+
+
 def test_silence_is_no_proof(pod: Egress) -> None:
     """A connection on which nothing was said has decided nothing, and that fails."""
     with (
@@ -356,6 +381,14 @@ def test_child_process_is_told(pod: Egress) -> None:
         pod.capture() as calls,
     ):
         subprocess.run([sys.executable, "-c", ""], check=True)
+    assert not calls
+
+
+def test_python_s_own_looks_at_the_machine_are_no_children(pod: Egress) -> None:
+    """Libraries ask for the C library or the platform when they are imported."""
+    with warnings.catch_warnings(), pod.capture() as calls:
+        warnings.simplefilter("error")
+        ctypes.util.find_library("c")
     assert not calls
 
 

@@ -9,7 +9,6 @@ import queue
 import selectors
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import IO, Any
 from pytest_egress.capture.log import Log
 from pytest_egress.capture.namespace.dns import answer
 from pytest_egress.capture.namespace.doctor import explain_step
-from pytest_egress.capture.relay import pump
+from pytest_egress.capture.relay import abort, pump
 from pytest_egress.errors import BackendError
 
 __all__ = ["Namespace"]
@@ -33,7 +32,6 @@ _ENTER = (
 )
 _START_TIMEOUT = 30.0  # seconds; it takes a tenth of one
 _ORIGINAL_DESTINATION = 80  # SO_ORIGINAL_DST of linux/netfilter_ipv4.h
-_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 _MAX_DATAGRAM = 4096
 
 Stream = int | IO[Any] | None
@@ -215,7 +213,7 @@ class Namespace:
         try:
             outer = self._log.open(address, port, None)
         except OSError:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            abort(connection)
             connection.close()
             return
         outer.settimeout(None)

@@ -1,0 +1,1 @@
+"""Client libraries under capture; `tox -e clients` has them installed."""

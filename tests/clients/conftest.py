@@ -1,0 +1,50 @@
+"""The matrix's pods and its outside; collected only where the client libraries are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from pytest_egress.backends.local import LocalBackend
+from pytest_egress.contract import loads
+from pytest_egress.egress import Egress
+from pytest_egress.upstream import Upstreams
+from pytest_egress.upstream.conduct import Certificate
+from tests.clients import servers
+from tests.clients.situations import CONTRACT, script
+
+LIBRARIES = ["h2", "httpx", "aiohttp", "aiodns", "uvloop", "anyio", "trio", "grpc", "grpc_health"]
+LIBRARIES += ["redis", "pymongo", "psycopg", "psycopg2"]
+
+# `tox -e clients` sets the variable: there a missing library is a failure.
+if "EGRESS_CLIENTS" not in os.environ and not all(map(importlib.util.find_spec, LIBRARIES)):
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="module")
+def upstreams(backend: LocalBackend) -> Iterator[Upstreams]:
+    """The outside, each host doing what its name says; the databases are real servers."""
+    speaking = {5432: servers.Postgres, 6379: servers.Redis, 27017: servers.Mongo}
+    with backend.upstreams() as scripts, ExitStack() as running:
+        script(scripts)
+        for host in ("up.db.example.com", "secure.example", "wrong.db.example.com", "evil.example"):
+            kind: Certificate = "wrong-name" if host.startswith("wrong.") else "valid"
+            for port, handler in speaking.items():
+                # PostgreSQL begins in plain text and has to do its TLS itself.
+                own = port == 5432
+                context = backend.outside._authority.context((host,), kind) if own else None
+                secure = not own and host in {"secure.example", "wrong.db.example.com"}
+                server = running.enter_context(servers.serving(handler, context))
+                scripts[host, port].to(server, tls_terminate=secure).certificate(kind)
+        yield scripts
+
+
+@pytest.fixture(scope="module")
+def pods(backend: LocalBackend, upstreams: Upstreams) -> dict[str, Egress]:
+    """A pod under the contract, by the mesh's policy."""
+    pod = Egress(backend, loads(CONTRACT), test="the test")
+    return {policy: pod.with_policy(policy) for policy in ("REGISTRY_ONLY", "ALLOW_ANY")}
