@@ -13,12 +13,6 @@ import pytest
 from pytest_egress.egress import Egress
 from pytest_egress.errors import NativeLibraryError
 
-# By name: they come without types.
-grpc: Any = import_module("grpc")
-health: Any = import_module("grpc_health.v1.health")
-messages: Any = import_module("grpc_health.v1.health_pb2")
-stubs: Any = import_module("grpc_health.v1.health_pb2_grpc")
-
 CLIENT = """
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest
@@ -29,8 +23,16 @@ with grpc.insecure_channel("up.example.com:50051") as channel:
 """
 
 
+@pytest.fixture
+def grpc() -> Any:
+    """The library, which comes without types."""
+    return import_module("grpc")
+
+
 @pytest.mark.parametrize("target", ["up.example.com:80", "dns:///evil.example:443", "1.2.3.4:80"])
-def test_channel_to_the_outside_is_refused(pods: Mapping[str, Egress], target: str) -> None:
+def test_channel_to_the_outside_is_refused(
+    pods: Mapping[str, Egress], grpc: Any, target: str
+) -> None:
     """Before anything is sent, with the way out in the message."""
     with pods["REGISTRY_ONLY"].capture() as calls:
         with pytest.raises(NativeLibraryError, match=r"grpcio connects to .* in native code"):
@@ -42,8 +44,11 @@ def test_channel_to_the_outside_is_refused(pods: Mapping[str, Egress], target: s
     assert not calls
 
 
-def test_server_of_the_test_s_own_is_reached(pods: Mapping[str, Egress]) -> None:
+def test_server_of_the_test_s_own_is_reached(pods: Mapping[str, Egress], grpc: Any) -> None:
     """Loopback stays out of the capture."""
+    health = import_module("grpc_health.v1.health")
+    messages = import_module("grpc_health.v1.health_pb2")
+    stubs = import_module("grpc_health.v1.health_pb2_grpc")
     server = grpc.server(ThreadPoolExecutor(1))
     stubs.add_HealthServicer_to_server(health.HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
