@@ -1,12 +1,13 @@
 """``pytest-egress probe --batch``: many contracts, each call made for real through its own Envoy.
 
-A line is ``{"id", "mesh", "namespace", "labels", "yaml", "calls": [...]}``; ``mesh`` is MeshConfig
-as YAML text, a call is ``{"id", "address", "port", "protocol": "http|tls|tcp", "host", "path",
-"method", "headers", "sni"}``. The answer is ``{"id", "calls": [{"id", "verdict", "listener",
-"filter_chain", "route_config", "route", "cluster", "outcome"}]}``, in the order of the lines;
-``verdict`` is what the mesh decided (``allowed``, ``passthrough``, ``blocked``, ``no_cluster``,
-``no_route``, ``redirect``, ``direct_response``, ``unknown``), ``outcome`` the judged verdict. Where
-a route splits, ``cluster`` is the one that was chosen. A contract that is refused gives
+A line is ``{"id", "mesh", "namespace", "labels", "metadata", "yaml", "calls": [...]}``; ``mesh`` is
+MeshConfig as YAML text; ``metadata``, the proxy's own, may hold ``{"DNS_CAPTURE": "true"}``. A call
+is ``{"id", "address", "port", "protocol": "http|tls|tcp", "host", "path", "method", "headers",
+"sni"}``. The answer is ``{"id", "calls": [{"id", "verdict", "listener", "filter_chain",
+"route_config", "route", "cluster", "outcome"}]}``, in the order of the lines; ``verdict`` is what
+the mesh decided (``allowed``, ``passthrough``, ``blocked``, ``no_cluster``, ``no_route``,
+``redirect``, ``direct_response``, ``unknown``), ``outcome`` the judged verdict. Where a route
+splits, ``cluster`` is the one that was chosen. A contract that is refused gives
 ``{"id", "error": [...]}``.
 """
 
@@ -67,7 +68,11 @@ def _answer(
         mesh_text = field(case, "mesh", str, "")
         mesh = parse_mesh(mesh_text, "<mesh>") if mesh_text else MeshConfig()
         contract = loads(field(case, "yaml", str, ""), file=f"<{identity}>", mesh=mesh)
-        workload = Workload(field(case, "namespace", str, "") or "default", _texts(case, "labels"))
+        workload = Workload(
+            field(case, "namespace", str, "") or "default",
+            _texts(case, "labels"),
+            dns_capture=_texts(case, "metadata").get("DNS_CAPTURE") == "true",
+        )
         calls = field(case, "calls", list, [])
         with backend.lease(contract, workload) as pod:
             answers = [_call(pod, call, timeout) for call in calls]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from pytest_egress.cli import main
 from pytest_egress.contract import Contract
@@ -170,6 +171,37 @@ def test_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     allowed = {**seen, "verdict": "allowed", "route": "default", "outcome": "REACHABLE"}
     allowed["cluster"] = "outbound|80||b.com"
     assert [answer["calls"] for answer in told] == [[blocked], [allowed], [blocked], [allowed]]
+
+
+def test_dns_capture_in_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The proxy metadata of a line are heard: with DNS capture an entry has the allocated VIP."""
+    vip = "240.240.0.9"
+    text = entry("e", "db.com", {5432: "TCP"}) + (
+        f"status: {{addresses: [{{host: db.com, value: {vip}}}]}}\n"
+    )
+    call = {"id": "c", "address": vip, "port": 5432, "protocol": "tcp"}
+    cases = [
+        {"id": i, "yaml": text, "metadata": metadata, "calls": [call]}
+        for i, metadata in enumerate(({"DNS_CAPTURE": "true"}, {"DNS_CAPTURE": "false"}, {}))
+    ]
+    assert main(["probe", "--batch", lines(tmp_path, cases)]) == 0
+    listeners = [answer["calls"][0]["listener"] for answer in answers(capsys)]
+    assert listeners == [f"{vip}_5432", "0.0.0.0_5432", "0.0.0.0_5432"]
+
+
+def test_pod_root_in_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Certificates of a batch's contracts are looked for where --pod-root says."""
+    text = entry("e", "a.com", {80: "HTTP"}) + (
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
+        "metadata: {name: tls}\nspec: {host: a.com, trafficPolicy: {tls: "
+        "{mode: SIMPLE, caCertificates: /own-ca.pem}}}\n"
+    )
+    file = lines(tmp_path, [{"id": 1, "yaml": text, "calls": []}])
+    assert main(["probe", "--batch", file, "--pod-root", str(tmp_path)]) == 0
+    assert f"looked for at {tmp_path}/own-ca.pem" in answers(capsys)[0]["error"][0]
+    trustme.CA().cert_pem.write_to_path(tmp_path / "own-ca.pem")
+    assert main(["probe", "--batch", file, "--pod-root", str(tmp_path)]) == 0
+    assert answers(capsys) == [{"id": 1, "calls": []}]
 
 
 def test_words_for_virtual_services_in_a_batch(

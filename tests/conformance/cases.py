@@ -95,14 +95,18 @@ def compile_case(case: Case) -> Program:
     if case.get("type") == "router":
         return _compile_router(case)
     metadata = case.get("metadata") or {}
-    place = filter(None, (case.get("locality") or "").split("/"))
-    locality = dict(zip(_LOCALITY, place, strict=False))
     workload = Workload(
         namespace=case.get("namespace") or "default",
-        labels={**locality, **(case.get("labels") or {})},
+        labels=_labels(case),
         dns_capture=metadata.get("DNS_CAPTURE") == "true",
     )
     return compile_contract(contract_of(case), workload)
+
+
+def _labels(case: Case) -> dict[str, str]:
+    """The labels of the pod that asks, with those that say where it is."""
+    place = filter(None, (case.get("locality") or "").split("/"))
+    return {**dict(zip(_LOCALITY, place, strict=False)), **(case.get("labels") or {})}
 
 
 def _compile_router(case: Case) -> Program:
@@ -140,6 +144,7 @@ def without_answers(cases: Iterable[Case]) -> list[dict[str, Any]]:
     return [
         {
             **{key: value for key, value in case.items() if key not in {"istiod", "calls"}},
+            "labels": _labels(case),
             "calls": [
                 {key: value for key, value in call.items() if key != "istiod"}
                 for call in case.get("calls", ())

@@ -11,6 +11,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from tests.conformance.generate.calls import calls
 from tests.conformance.generate.destination_rules import destination_rule
 from tests.conformance.generate.drawing import Choices, Json
+from tests.conformance.generate.meshes import mesh
 from tests.conformance.generate.names import LABELS, some_namespace
 from tests.conformance.generate.service_entries import service_entry, workload_entry
 from tests.conformance.generate.sidecars import sidecar
@@ -48,22 +49,15 @@ def generated_cases(
             docs += [sidecar(choices, i, hosts) for i in range(choices.number(1, 2))]
         case: Json = {
             "yaml": yaml.safe_dump_all(docs, sort_keys=False),
-            "mesh": yaml.safe_dump(_mesh(choices)),
+            "mesh": yaml.safe_dump(mesh(choices)),
             "namespace": some_namespace(choices),
             "labels": choices.one(LABELS),
             "calls": calls(choices, docs, most_calls),
         }
+        # istiod reads the place of a proxy that has none as no place at all, and fails over it.
+        case["locality"] = choices.one(("region1/zone1", "region2/zone1"))
         if choices.chance(15):
             case["metadata"] = {"DNS_CAPTURE": "true"}
         return case
 
     return build()
-
-
-def _mesh(choices: Choices) -> Json:
-    modes = (("REGISTRY_ONLY", 5), ("ALLOW_ANY", 3), ("ALLOW_ANY_DYNAMIC_DNS", 1))
-    mesh: Json = {"outboundTrafficPolicy": {"mode": choices.weighted(modes)}}
-    if choices.chance(10):
-        mesh["defaultServiceExportTo"] = choices.one((["."], ["shop"], ["~"], ["*"]))
-    choices.maybe(10, mesh, "rootNamespace", ("other", "istio-config"))
-    return mesh
