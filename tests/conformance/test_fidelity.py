@@ -16,9 +16,13 @@ def test_the_page_is_up_to_date() -> None:
     assert below.strip() == generated_part().strip(), "run python -m tests.conformance.fidelity"
 
 
-def test_every_field_has_a_case_or_a_reason() -> None:
-    """No field is called supported that nothing compares, and none is left open."""
-    assert "no case" not in generated_part()
+def test_every_field_has_a_case_or_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No field is called supported that nothing compares, and none is left open.
+
+    Cases that come from seeds do not count: another seed, and they are gone.
+    """
+    monkeypatch.setattr(fidelity, "_WHOLE", ("structure", "behaviour"))
+    assert [line for line in generated_part().splitlines() if "| no case |" in line] == []
 
 
 def test_every_kind_is_told() -> None:
