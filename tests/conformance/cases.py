@@ -1,4 +1,4 @@
-"""Recorded cases: read from their files, told from those not supported yet, and compiled."""
+"""Recorded cases: read from their files, and compiled."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pytest_egress.contract import loads, parse_mesh, unsupported
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import MeshConfig, OutboundTrafficPolicy, Workload
 from pytest_egress.envoy import Program, compile_contract
+from pytest_egress.errors import ContractError
 
 __all__ = [
     "RECORDED",
@@ -20,11 +21,10 @@ __all__ = [
     "compile_case",
     "contract_of",
     "enforced",
-    "left_out",
+    "istiod_fails",
     "needs_a_cluster",
     "read_cases",
     "recorded",
-    "waits",
     "without_answers",
 ]
 
@@ -49,13 +49,8 @@ def read_cases(name: str) -> list[dict[str, Any]]:
 
 @cache
 def recorded(name: str) -> tuple[dict[str, Any], ...]:
-    """The recorded cases of a file that can be compared."""
-    return tuple(case for case in map(_with_calls, read_cases(name)) if not waits(case))
-
-
-def left_out(name: str) -> int:
-    """How many recorded cases of a file need what is not supported yet."""
-    return len(read_cases(name)) - len(recorded(name))
+    """The recorded cases of a file."""
+    return tuple(map(_with_calls, read_cases(name)))
 
 
 @cache
@@ -81,15 +76,6 @@ def _with_calls(case: dict[str, Any]) -> dict[str, Any]:
     return {**case, "calls": calls}
 
 
-def waits(case: Case) -> bool:
-    """Whether the case needs what is not supported yet."""
-    if "verdict" in case.get("istiod", {}):
-        return False  # a document for validation
-    if case.get("type") == "router":
-        return False  # compiled, whether or not it is run
-    return any(it.rule == "unsupported-kind" for it in unsupported(contract_of(case)))
-
-
 def compile_case(case: Case) -> Program:
     """The program of a case's contract for the workload that asks."""
     if case.get("type") == "router":
@@ -101,6 +87,15 @@ def compile_case(case: Case) -> Program:
         dns_capture=metadata.get("DNS_CAPTURE") == "true",
     )
     return compile_contract(contract_of(case), workload)
+
+
+def istiod_fails(case: Case) -> bool:
+    """Whether the contract is refused because istiod itself fails on it."""
+    try:
+        compile_case(case)
+    except ContractError as error:
+        return {it.rule for it in error.problems if it.severity == "error"} == {"istiod-fails"}
+    return False
 
 
 def _labels(case: Case) -> dict[str, str]:

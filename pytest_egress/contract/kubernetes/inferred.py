@@ -110,6 +110,13 @@ def infer(contract: Contract) -> Iterator[tuple[KubernetesService, Position]]:
     """
     declared = {it.host for it in contract.kubernetes_services}
     declared |= {host.lower() for entry in contract.service_entries for host in entry.hosts}
+    # The pods of a Gateway that a Service of the contract is in front of are known: what its routes
+    # lead to beside that Service is none of theirs.
+    unserved = [
+        gateway
+        for gateway in contract.gateways
+        if not any(selects(gateway, it.selector) for it in contract.kubernetes_services)
+    ]
     spoken = _Spoken(contract)
     for host, locate in spoken.first.items():
         found = _HOST.fullmatch(host)
@@ -118,12 +125,10 @@ def infer(contract: Contract) -> Iterator[tuple[KubernetesService, Position]]:
         name, namespace = found[1], found[2]
         wanted = spoken.gateways(host)
         gateways = [
-            it
-            for it in contract.gateways
-            if f"{it.metadata.namespace}/{it.metadata.name}" in wanted
+            it for it in unserved if f"{it.metadata.namespace}/{it.metadata.name}" in wanted
         ]
         labels = {"app": name, "istio": name.removeprefix("istio-")}
-        usual = any(it.selector and selects(it, labels) for it in contract.gateways)
+        usual = any(it.selector and selects(it, labels) for it in unserved)
         if not (usual or gateways or name in _INSTALLED):
             continue  # some other service of the cluster
         if not usual and name not in _INSTALLED:

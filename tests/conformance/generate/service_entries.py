@@ -17,7 +17,7 @@ from tests.conformance.generate.names import (
     resource,
 )
 
-__all__ = ["service_entry", "workload_entry"]
+__all__ = ["allocate", "service_entry", "workload_entry"]
 
 _RESOLUTIONS = (("DNS", 6), ("STATIC", 4), ("NONE", 4), ("DNS_ROUND_ROBIN", 2), ("DYNAMIC_DNS", 2))
 _PROTOCOLS = (*(("HTTP", 5), ("TLS", 5), ("TCP", 4)),)
@@ -70,6 +70,25 @@ def service_entry(choices: Choices, index: int) -> Json:
         values = {"host": spec["hosts"][0], "value": f"240.240.0.{index + 1}"}
         entry["status"] = {"addresses": [values]}
     return entry
+
+
+def allocate(entry: Json, index: int) -> None:
+    """Give an entry the addresses that the allocating controller of a cluster would give it.
+
+    The oracle has no such controller, and a pod with DNS capture uses what it has allocated.
+    """
+    spec = entry["spec"]
+    resolution = spec.get("resolution", "NONE")
+    opted_out = entry["metadata"].get("labels") == _NO_ALLOCATION
+    if "addresses" in spec or resolution == "NONE" or opted_out:
+        return
+    hosts = [it for it in spec["hosts"] if resolution == "DYNAMIC_DNS" or not it.startswith("*")]
+    addresses = [
+        {"host": host, "value": f"240.240.{index + 1}.{number + 1}"}
+        for number, host in enumerate(hosts)
+    ]
+    if addresses:
+        entry["status"] = {"addresses": addresses}
 
 
 def workload_entry(choices: Choices, index: int) -> Json:
