@@ -43,6 +43,7 @@ __all__ = ["LocalMesh"]
 
 _CAPTURE = "virtualOutbound"
 _CONTROL_NAME = "control.pytest-egress.invalid"
+_CONNECTION_ENDED = frozenset({"UF", "UC"})  # response flags: the upstream connection has ended
 _TOKEN_HEADER = "x-egress-upstream"  # noqa: S105  a header's name
 
 
@@ -249,7 +250,7 @@ class LocalMesh:
 
     def accepted(self, evidence: Evidence) -> UpstreamProof | None:
         """What the simulated outside knows of the connection that the proxy opened."""
-        return self._accepted(evidence)
+        return self._accepted(evidence, ended=evidence.kind == "connection")
 
     def _get_prober(self) -> Prober:
         if self._prober is None:
@@ -283,11 +284,15 @@ class LocalMesh:
         signature = b"EGRESS-UPSTREAM " + self._outside.sign(attempt.nonce).encode() + b"\r\n"
         return signature in attempt.received
 
-    def _accepted(self, evidence: Evidence | None) -> UpstreamProof | None:
+    def _accepted(self, evidence: Evidence | None, *, ended: bool = False) -> UpstreamProof | None:
         """What the outside knows of the connection that the proxy opened for this attempt."""
         if self._live or evidence is None or not evidence.upstream_local_address:
             return None
-        proof = self._outside.accepted(evidence.upstream_local_address, evidence.upstream_host)
+        proof = self._outside.accepted(
+            evidence.upstream_local_address,
+            evidence.upstream_host,
+            ended=ended or bool(evidence.response_flags & _CONNECTION_ENDED),
+        )
         if proof is None or not evidence.rule or evidence.kind != "http":
             return proof  # only a rule sends what a gateway or an HTTP listener has read elsewhere
         tls = proof.details.get("protocol", "").startswith("tls")

@@ -34,6 +34,8 @@ from pytest_egress.upstream.zone import Reply, View, Zone
 
 __all__ = ["Outside"]
 
+_LAST_WORDS = 1.0  # seconds that our end of a connection may take to end after the other
+
 
 @final
 class Outside:
@@ -263,13 +265,17 @@ class Outside:
         place, slot = found
         return None if place.address is None else (place.address, place.real_port(slot))
 
-    def accepted(self, client: str, place: str = "") -> UpstreamProof | None:
+    def accepted(
+        self, client: str, place: str = "", *, ended: bool = False
+    ) -> UpstreamProof | None:
         """Return what is known of a connection that the proxy opened to this outside.
 
         Args:
             client: the proxy's end of it, ``ip:port`` (Envoy's ``%UPSTREAM_LOCAL_ADDRESS%``).
             place: this outside's end (``%UPSTREAM_HOST%``). Two connections to different places
                 may have the same client; without this, the later one is meant.
+            ended: the proxy has seen it end. Why it ended may be noted here a moment later, which
+                is waited for, a second at most.
 
         Returns:
             None when no such connection was accepted.
@@ -281,6 +287,9 @@ class Outside:
             found = self._journal.from_client(client, place)
         if found is None:
             return None
+        if ended:
+            connection = found
+            self._journal.wait(lambda: not connection.open, _LAST_WORDS)
         proof = found.proof()
         # A shared place has no address of its own, but the host has one that is known.
         address = proof.address or self._zone.known_address(proof.host) or ""

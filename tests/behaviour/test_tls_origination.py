@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +117,23 @@ def test_required_client_certificate(pod: Pod, promised: bool, certificate: dict
     outcome = egress.get(URL)
     assert outcome.reachable is promised, outcome.explain()
     assert ("PEER_DID_NOT_RETURN_A_CERTIFICATE" in outcome.reason) is not promised
+
+
+def test_reason_noted_after_the_connection_has_ended(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy tells the end of a connection before the upstream has noted why it ended it."""
+    handshake = ssl.SSLSocket.do_handshake
+
+    def slow_to_tell(sock: ssl.SSLSocket, block: bool = False) -> None:
+        try:
+            handshake(sock, block)
+        except ssl.SSLError:
+            time.sleep(0.1)
+            raise
+
+    egress = pod(*secure())
+    egress.upstream(HOST).client_certificate(required=True)
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", slow_to_tell)
+    outcome = egress.get(URL)
+    assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in outcome.reason
