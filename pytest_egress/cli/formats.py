@@ -7,7 +7,6 @@ added.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from typing import Any
 from pytest_egress.contract.collect import STDIN
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.survey import Survey
+from pytest_egress.report.paths import in_repository
 
 __all__ = ["FORMATS", "summary", "tell"]
 
@@ -68,7 +68,7 @@ def tell_github(survey: Survey) -> Iterator[str]:
         if position.file == STDIN:
             message = _line(problem, survey)
         else:
-            place["file"] = _in_repository(position.file)
+            place["file"] = in_repository(position.file)
             place["line"], place["col"] = str(position.line), str(position.column)
         properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
         yield f"::{problem.severity} {properties}::{_data(message)}"
@@ -104,15 +104,6 @@ def _object(problem: Problem, survey: Survey) -> dict[str, Any]:
         if subject.template:
             told["template"] = subject.template
     return told
-
-
-def _in_repository(file: str) -> str:
-    """A path as annotations want it: relative to the repository where it lies in there."""
-    workspace = os.environ.get("GITHUB_WORKSPACE", "")
-    if not workspace:
-        return file
-    path = os.path.relpath(os.path.realpath(file), os.path.realpath(workspace))
-    return file if path.startswith(os.pardir) else path.replace(os.sep, "/")
 
 
 def _data(text: str) -> str:
