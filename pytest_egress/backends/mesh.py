@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_egress.backends.agent import AgentResolver
 from pytest_egress.backends.declaring import certificates_in
+from pytest_egress.backends.dns_proxy import AgentResolver
 from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.backends.proxy import EmbeddedProxy, PodSocket
 from pytest_egress.contract.contract import Contract

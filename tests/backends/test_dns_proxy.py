@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from pytest_egress.backends.agent import AgentResolver
+from pytest_egress.backends.dns_proxy import AgentResolver
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.contract import loads
 from pytest_egress.contract.resources import Workload

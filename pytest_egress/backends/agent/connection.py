@@ -1,0 +1,221 @@
+"""One stream to an agent: questions under way, a sign of life every few seconds, and its loss."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from pytest_egress.backends.agent.bundle import first_line
+from pytest_egress.backends.agent.inside.wire import (
+    PROTOCOL,
+    LineError,
+    Lines,
+    decode,
+    encode,
+    pack,
+)
+from pytest_egress.backends.agent.stream import Stream
+from pytest_egress.errors import BackendError, ProbeError
+
+__all__ = ["AgentLostError", "Connection"]
+
+_PING_INTERVAL = 5.0  # seconds
+_SILENCE = 20.0  # seconds without a byte, asked for several times, that mean the agent is gone
+_JOIN = 5.0
+
+OnMessage = Callable[["Connection", Mapping[str, Any]], None]
+
+
+class AgentLostError(BackendError):
+    """The stream to the agent cannot be opened, or was lost."""
+
+
+class Connection:
+    """A stream with a running agent at its other end; see `open`."""
+
+    def __init__(self, stream: Stream, name: str, on_message: OnMessage | None) -> None:
+        self._stream = stream
+        self._name = name
+        self._on_message = on_message
+        self._sending = threading.Lock()
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Future[dict[str, Any]]] = {}
+        self._files: dict[bytes, str] = {}
+        self._numbers = itertools.count(1)
+        self._hello: Future[dict[str, Any]] = Future()
+        self._heard = time.monotonic()
+        self._ended = threading.Event()
+        self._released = False
+        self._why = ""
+        self._reader = threading.Thread(
+            target=self._read, name="pytest-egress-agent-reader", daemon=True
+        )
+        self._pinger = threading.Thread(
+            target=self._ping, name="pytest-egress-agent-pinger", daemon=True
+        )
+
+    @classmethod
+    def open(
+        cls,
+        connect: Callable[[], Stream],
+        name: str,
+        timeout: float,
+        on_message: OnMessage | None = None,
+    ) -> Connection:
+        """Start an agent and return once it has answered.
+
+        Raises:
+            AgentLostError: it does not answer within ``timeout`` seconds.
+        """
+        try:
+            stream = connect()
+        except OSError as error:
+            raise AgentLostError(f"no stream to {name}", str(error)) from error
+        connection = cls(stream, name, on_message)
+        connection._reader.start()
+        try:
+            connection._write(first_line())
+            hello = connection._hello.result(timeout)
+            _check(hello)
+        except (OSError, LineError, FutureTimeoutError, AgentLostError) as error:
+            connection._lose(str(error) or f"no answer within {timeout:g} s")
+            connection.close()
+            raise AgentLostError(
+                f"the agent of {name} does not start",
+                stream.complaint() or connection._why,
+                "the test pod's image needs python3, version 3.10 or newer",
+            ) from None
+        connection._pinger.start()
+        return connection
+
+    @property
+    def lost(self) -> bool:
+        """Whether the stream has ended."""
+        return self._ended.is_set()
+
+    def ask(self, request: Mapping[str, Any], timeout: float | None) -> dict[str, Any]:
+        """Send a request and return its answer.
+
+        Raises:
+            AgentLostError: the stream was lost meanwhile, or no answer came in ``timeout`` seconds.
+            ProbeError: the agent refuses the request; the message says why.
+        """
+        number = next(self._numbers)
+        answer: Future[dict[str, Any]] = Future()
+        with self._lock:
+            if self.lost:
+                raise AgentLostError(self._why)
+            self._waiting[number] = answer
+        try:
+            self.send({**request, "id": number})
+            message = answer.result(timeout)
+        except FutureTimeoutError:
+            with contextlib.suppress(AgentLostError):
+                self.send({"op": "cancel", "of": number})
+            raise AgentLostError(f"no answer came within {timeout:g} s") from None
+        finally:
+            with self._lock:
+                self._waiting.pop(number, None)
+        refusal = message.get("error")
+        if refusal is not None:
+            raise ProbeError(str(refusal["message"]))
+        result = message.get("result")
+        return result if isinstance(result, dict) else {}
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message that has no answer.
+
+        Raises:
+            AgentLostError: the stream is lost.
+        """
+        try:
+            self._write(encode(message))
+        except OSError as error:
+            self._lose(f"it cannot be written to: {error}")
+            raise AgentLostError(self._why) from error
+
+    def file(self, content: bytes) -> str:
+        """Send a file once; returns its path in the pod."""
+        known = self._files.get(content)
+        if known is None:
+            known = str(self.ask({"op": "file", "data": pack(content)}, _SILENCE)["path"])
+            self._files[content] = known
+        return known
+
+    def close(self) -> None:
+        """End the stream, and with it the agent. Twice is once."""
+        self._lose("it has been closed")
+        current = threading.current_thread()
+        for thread in (self._reader, self._pinger):
+            if thread.is_alive() and thread is not current:
+                thread.join(_JOIN)
+        with self._lock:
+            released, self._released = self._released, True
+        if not released:
+            self._stream.release()
+
+    def _write(self, data: bytes) -> None:
+        with self._sending:
+            self._stream.write(data)
+
+    def _read(self) -> None:
+        lines = Lines()
+        why = "its stream has ended"
+        try:
+            while data := self._stream.read():
+                self._heard = time.monotonic()
+                for line in lines.feed(data):
+                    self._take(decode(line))
+        except (OSError, LineError) as error:
+            why = str(error)
+        complaint = self._stream.complaint()
+        self._lose(f"{why}: {complaint}" if complaint else why)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "hello" in message:
+            self._hello.set_result(message)
+            return
+        if "id" not in message:
+            if self._on_message is not None:
+                self._on_message(self, message)
+            return
+        with self._lock:
+            answer = self._waiting.pop(message["id"], None)
+        if answer is not None:
+            answer.set_result(message)
+
+    def _ping(self) -> None:
+        while not self._ended.wait(_PING_INTERVAL):
+            silent = time.monotonic() - self._heard
+            if silent > _SILENCE:
+                self._lose(f"nothing has come from it for {silent:.0f} s")
+                return
+            with contextlib.suppress(AgentLostError):
+                self.send({"op": "ping", "id": 0})
+
+    def _lose(self, why: str) -> None:
+        """Fail what is under way; the first reason counts."""
+        with self._lock:
+            first = not self.lost
+            if first:
+                self._why = why
+                self._ended.set()
+            waiting = list(self._waiting.values())
+            self._waiting.clear()
+        for answer in waiting:
+            answer.set_exception(AgentLostError(self._why))
+        if first:
+            if not self._hello.done():
+                self._hello.set_exception(AgentLostError(why))
+            self._stream.close()
+
+
+def _check(hello: Mapping[str, Any]) -> None:
+    if hello["hello"] != PROTOCOL:
+        raise LineError(f"it speaks protocol {hello['hello']}, not {PROTOCOL}")

@@ -1,0 +1,113 @@
+"""Commands in the pod, each in a process group of its own, which ends with the agent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from typing import IO, Any
+
+from pytest_egress.backends.agent.inside.wire import pack, unpack
+
+__all__ = ["Commands"]
+
+_MOST = 16 << 20  # bytes kept of each output
+_DRAIN = 1.0  # seconds that what is left in the pipes may take after the end
+
+
+class Commands:
+    """Runs commands and knows those that are under way."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[Any, subprocess.Popen[bytes]] = {}
+        self._cancelled: set[Any] = set()
+
+    def run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run ``argv`` to its end: ``env`` is added, ``cwd``, ``input``, ``timeout`` (seconds)."""
+        environment = {**os.environ, **request.get("env", {})}
+        process = subprocess.Popen(  # noqa: S603  it is what was asked for
+            request["argv"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=request.get("cwd"),
+            start_new_session=True,
+        )
+        with self._lock:
+            self._running[request.get("id")] = process
+        try:
+            return _watch(process, unpack(request.get("input", "")), request.get("timeout"))
+        finally:
+            with self._lock:
+                self._running.pop(request.get("id"), None)
+
+    def cancel(self, ident: Any) -> None:
+        """Kill the command of a request; its answer comes all the same."""
+        with self._lock:
+            process = self._running.get(ident)
+        if process is not None:
+            _kill(process)
+
+    def kill(self) -> None:
+        """Kill every command."""
+        with self._lock:
+            running = list(self._running.values())
+        for process in running:
+            _kill(process)
+
+
+def _watch(process: subprocess.Popen[bytes], data: bytes, timeout: float | None) -> dict[str, Any]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    outputs = [_Output(process.stdout), _Output(process.stderr)]
+    threading.Thread(target=_feed, args=(process.stdin, data), daemon=True).start()
+    timed_out = False
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+    # What it has started and left behind would hold the pipes open.
+    _kill(process)
+    process.wait()
+    for output in outputs:
+        output.thread.join(_DRAIN)
+    return {
+        "returncode": process.returncode,
+        "stdout": pack(bytes(outputs[0].data)),
+        "stderr": pack(bytes(outputs[1].data)),
+        "timed_out": timed_out,
+        "truncated": any(output.truncated for output in outputs),
+    }
+
+
+def _feed(pipe: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(OSError), pipe:  # it need not read what it is given
+        pipe.write(data)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+class _Output:
+    """Reads one output to its end and keeps the first of it."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self.data = bytearray()
+        self.truncated = False
+        self._pipe = pipe
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        with self._pipe:
+            while more := os.read(self._pipe.fileno(), 65536):
+                room = _MOST - len(self.data)
+                self.data += more[:room]
+                self.truncated |= len(more) > room
