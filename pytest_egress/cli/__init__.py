@@ -1,9 +1,11 @@
 """The ``pytest-egress`` command: try a contract from the shell.
 
 Exit codes:
-    0  everything asked for holds: every URL was reachable, every document is acceptable
-    1  something does not hold: a URL that is not reachable, a document that Istio refuses
-    2  the command or the contract cannot be used
+    0  everything asked for holds: every URL was reachable, every document is acceptable, what is
+       required works, the test that was written passes
+    1  something does not hold: a URL that is not reachable, a document that Istio refuses,
+       something required that does not work here
+    2  the command, the contract or the name of a file to write cannot be used
     3  no answer: a verdict was INCONCLUSIVE, or the proxy could not be brought up
 """
 
@@ -14,6 +16,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pytest_egress.cli.doctor import add_doctor
+from pytest_egress.cli.init import add_init
 from pytest_egress.errors import BackendError, ContractError, ProbeError
 
 __all__ = ["main"]
@@ -49,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_probe(commands)
     _add_validate(commands)
+    add_doctor(commands)
+    add_init(commands)
     return parser
 
 

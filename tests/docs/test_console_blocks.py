@@ -56,7 +56,7 @@ def test_output_is_real(
     write_files: Write,
     page: Page,
 ) -> None:
-    """Commands print what is shown and end as shown; ``cat`` shows a file that they read."""
+    """Commands print what is shown and end as shown; ``cat`` shows a file of theirs."""
     write_files(tmp_path, page)
     monkeypatch.chdir(tmp_path)
     code = 0
@@ -77,7 +77,11 @@ def test_output_is_real(
             code = done.returncode
             assert _matches(shown, done.stdout), f"{page.name}: $ {command}\n{done.stdout}"
         elif words[0] == "cat":
-            (tmp_path / words[1]).write_text(shown, encoding="utf-8")
+            path = tmp_path / words[1]
+            if path.exists():
+                assert _matches(shown, path.read_text("utf-8")), f"{page.name}: $ {command}"
+            else:
+                path.write_text(shown, encoding="utf-8")
         elif words == ["echo", "$?"]:
             assert int(shown) == code, f"{page.name}: after {command}"
 
@@ -108,6 +112,12 @@ def test_commands_are_known(page: Page) -> None:
         ("validate --strict egress", 0),
         ("validate --batch no-json.jsonl", 2),
         ("", 2),
+        ("init", 0),
+        ("init missing.yaml", 2),
+        ("init --envoy /missing/envoy", 3),
+        ("doctor --only --require python", 0),
+        ("doctor --only --envoy /missing/envoy", 1),
+        ("doctor --require nonsense", 2),
     ],
 )
 def test_exit_codes(

@@ -11,6 +11,8 @@ import pytest
 
 from pytest_egress import Options, Verdict, plugin, settings
 from pytest_egress.cli import main
+from pytest_egress.doctor.enforcement import enforcement_checks
+from pytest_egress.doctor.programs import program_checks
 from pytest_egress.settings import SETTINGS, Setting
 from tests.docs.pages import DOCS, PAGES, ROOT, Page
 
@@ -104,7 +106,13 @@ def test_verdicts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "columns"), [("probe", ("option", "means")), ("validate", ("option", "does"))]
+    ("command", "columns"),
+    [
+        ("doctor", ("option of doctor", "means")),
+        ("init", ("option of init", "means")),
+        ("probe", ("option", "means")),
+        ("validate", ("option", "does")),
+    ],
 )
 def test_command_options(
     capsys: pytest.CaptureFixture[str], command: str, columns: tuple[str, str]
@@ -114,8 +122,15 @@ def test_command_options(
         main([command, "--help"])
     known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
     rows = DOCS["command"].rows(*columns)
-    named = {name for row in rows for name in re.findall(r"--[a-z-]+", row["option"])}
+    named = {name for row in rows for name in re.findall(r"--[a-z-]+", row[columns[0]])}
     assert named == known
+
+
+def test_checks_of_doctor() -> None:
+    """Every check has its row, in the order in which they are tried."""
+    checks = (*enforcement_checks(), *program_checks())
+    rows = DOCS["command"].rows("check", "tries")
+    assert [_code(row["check"]) for row in rows] == [check.name for check in checks]
 
 
 def test_lint_rules() -> None:
