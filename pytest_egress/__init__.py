@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_egress.egress import Egress
     from pytest_egress.errors import (
         BackendError,
+        CapabilityError,
         CapturedCallError,
         ContractError,
         EgressError,
@@ -39,6 +40,7 @@ __all__ = [
     "BackendError",
     "Call",
     "Calls",
+    "CapabilityError",
     "CapturedCallError",
     "Contract",
     "ContractError",
@@ -78,6 +80,7 @@ _MODULES = {
     "egress": ("Egress",),
     "errors": (
         "BackendError",
+        "CapabilityError",
         "CapturedCallError",
         "ContractError",
         "EgressError",

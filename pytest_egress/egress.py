@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_egress.backends.protocol import Backend, Mesh
+from pytest_egress.backends.protocol import Backend, Mesh, require
 from pytest_egress.contract.allocation import allocate
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position
@@ -137,6 +137,8 @@ class Egress(Probes):
         if self._session is None:
             from pytest_egress.capture.session import pod_session
 
+            require(self.backend, "dial")
+
             self._session = pod_session(lambda: self.mesh)
         return self._session
 
@@ -165,6 +167,7 @@ class Egress(Probes):
         """
         from pytest_egress.capture.capture import Capture
 
+        require(self.backend, "dial")
         if on_blocked not in {"fail", "warn", "allow"}:
             raise ProbeError(f"on_blocked={on_blocked!r}: expected 'fail', 'warn' or 'allow'")
         try:
@@ -183,7 +186,8 @@ class Egress(Probes):
         """The pod as a place to run commands: ``egress.pod.exec(["node", "client.js"])``."""
         from pytest_egress.capture.command import Pod
 
-        return Pod(self._new_log, self._explain_call)
+        require(self.backend, "pod-exec")
+        return Pod(self.mesh, self._new_log, self._explain_call)
 
     def run(self, args: Sequence[str], **options: Any) -> Completed:
         """Run a command in the pod to its end; as ``egress.pod.exec``."""
@@ -193,9 +197,7 @@ class Egress(Probes):
     def _new_log(self) -> Log:
         from pytest_egress.capture.log import Log
 
-        mesh: Any = self.mesh
-        if not hasattr(mesh, "settle"):
-            raise ProbeError(f"backend {self.backend.name} cannot take in calls of this machine")
+        mesh = self.mesh
         return Log(mesh, partial(_declared, mesh), self._test, self._on_calls)
 
     def _explain_call(self, call: Call) -> str:
@@ -221,8 +223,9 @@ class Egress(Probes):
 
         Raises:
             ValueError: the host or port is not one; the message says what was expected.
-            BackendError: the real outside is asked.
+            CapabilityError: the backend simulates no outside.
         """
+        require(self.backend, "simulate")
         _ = self.mesh  # the contract says which endpoints a host has
         if not self._lent:
             self._lent.append(self.backend.upstreams())

@@ -3,6 +3,7 @@
 EgressError
 ├── ContractError       the contract cannot be used; every problem of every file at once
 ├── BackendError        the proxy or the simulated outside cannot be brought up, or was lost
+├── CapabilityError     a test needs what the chosen backend cannot do: the plugin skips it
 ├── ProbeError          a probe was asked for something that no probe can do
 ├── InconclusiveError   a verdict was read although there is no proof either way
 ├── NativeLibraryError  a library connects in native code, out of a capture's reach
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError",
+    "CapabilityError",
     "CapturedCallError",
     "ContractError",
     "EgressError",
@@ -73,6 +75,25 @@ class BackendError(EgressError):
         if self.next_step:
             lines.append(f"next step: {self.next_step}")
         return "\n".join(lines)
+
+
+class CapabilityError(EgressError):
+    """A test needs what the chosen backend cannot do; the plugin makes a skip of it.
+
+    Attributes:
+        backend: the backend's name.
+        capability: what is lacking, one of `pytest_egress.backends.protocol.CAPABILITIES`.
+        reason: why it cannot.
+    """
+
+    def __init__(self, backend: str, capability: str, reason: str) -> None:
+        self.backend = backend
+        self.capability = capability
+        self.reason = reason
+        super().__init__(backend, capability, reason)
+
+    def __str__(self) -> str:
+        return f"backend {self.backend} lacks {self.capability}: {self.reason}"
 
 
 class ProbeError(EgressError):

@@ -43,14 +43,13 @@ OUTCOMES: pytest.StashKey[list[Outcome]] = pytest.StashKey()
 @pytest.fixture(scope="session")
 def egress_backend(pytestconfig: pytest.Config) -> Iterator[Backend]:
     """The backend that enforces contracts, shared by the whole run (each xdist worker has one)."""
-    from pytest_egress.backends.local import LocalBackend
-    from pytest_egress.loading import pod_root
+    from pytest_egress.errors import BackendError
+    from pytest_egress.loading import create_backend
 
-    backend = LocalBackend(
-        envoy=lookup(pytestconfig, "envoy")[0],
-        live=lookup(pytestconfig, "live")[0],
-        pod_root=pod_root(pytestconfig),
-    )
+    try:
+        backend = create_backend(pytestconfig)
+    except BackendError as error:
+        _fail(error)
     backend.prepare()
     yield backend
     backend.close()

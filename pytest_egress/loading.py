@@ -6,10 +6,11 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_egress.backends.registry import kind
 from pytest_egress.contract import Contract, MeshConfig, load, loads, unsupported
 from pytest_egress.contract.mesh import load_mesh
 from pytest_egress.contract.pod_files import check_pod_files
@@ -18,7 +19,10 @@ from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import BackendError, ContractError
 from pytest_egress.settings import base_directory, lookup
 
-__all__ = ["Loader", "capture_options", "captures", "loader", "pod_root"]
+if TYPE_CHECKING:
+    from pytest_egress.backends.protocol import Backend
+
+__all__ = ["Loader", "capture_options", "captures", "create_backend", "loader", "pod_root"]
 
 
 # Rules of warnings about what Envoy may refuse although istiod accepts it.
@@ -100,7 +104,8 @@ class Loader:
             pytest.UsageError: it cannot be used; the message has every problem.
         """
         contract = self.with_policy(self.for_run(), None)
-        if not any(warning.rule in _DOUBTFUL for warning in contract.warnings):
+        doubtful = any(warning.rule in _DOUBTFUL for warning in contract.warnings)
+        if not doubtful or kind(lookup(self._config, "backend")[0]).whole:
             return
         from pytest_egress.backends.local import LocalBackend
 
@@ -211,7 +216,8 @@ class Loader:
         if key not in self._contracts:
             try:
                 mesh, warnings = self._read_mesh()
-                contract = _load(sources, base, pod_root(self._config), mesh)
+                whole = kind(lookup(self._config, "backend")[0]).whole
+                contract = _load(sources, base, pod_root(self._config), mesh, whole=whole)
             except ContractError as error:
                 raise pytest.UsageError(_unusable(error)) from None
             if not contract.service_entries and not lookup(self._config, "record")[0]:
@@ -234,6 +240,20 @@ class Loader:
         return self._mesh
 
 
+def create_backend(config: pytest.Config) -> Backend:
+    """Make the backend that the settings name; nothing of it is started.
+
+    Raises:
+        BackendError: a package that it needs is not installed.
+    """
+    from pytest_egress.backends.registry import create
+
+    def get(name: str) -> Any:
+        return pod_root(config) if name == "pod-root" else lookup(config, name)[0]
+
+    return create(get("backend"), get)
+
+
 def pod_root(config: pytest.Config) -> str:
     """The directory that stands for the pod's root."""
     value, source = lookup(config, "pod-root")
@@ -244,16 +264,20 @@ def _unusable(error: ContractError) -> str:
     return f"the egress contract cannot be used\n{error}"
 
 
-def _load(sources: list[str], base: Path, root: str, mesh: MeshConfig | None) -> Contract:
+def _load(
+    sources: list[str], base: Path, root: str, mesh: MeshConfig | None, *, whole: bool
+) -> Contract:
+
     texts = [source for source in sources if "\n" in source]
     paths = [_shown(base / source) for source in sources if "\n" not in source]
     parts = [load(paths, mesh=mesh)] if paths else []
     parts.extend(loads(text, file="<egress_contract>", mesh=mesh) for text in texts)
     contract = parts[0] if len(parts) == 1 else _joined(parts)
-    refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
-    refused.extend(check_pod_files(contract, root))
-    if refused:
-        raise ContractError(refused)
+    if not whole:
+        refused = [problem for problem in unsupported(contract) if problem.severity == "error"]
+        refused.extend(check_pod_files(contract, root))
+        if refused:
+            raise ContractError(refused)
     return contract
 
 

@@ -106,6 +106,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             loader(config).for_item(item)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:  # noqa: ARG001  a hook's name
+    """Skip a test whose fixtures need what the backend lacks."""
+    try:
+        return (yield)
+    except Exception as error:
+        _skip_if_lacking(error)
+        raise
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Check the expectations of the markers, then run the test."""
@@ -121,10 +131,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
             pytest.fail("\n\n".join(failures), pytrace=False)
     try:
         result = yield
-    except BaseException:
+    except BaseException as error:
         failure = _end_capture(item)
         if failure:
             item.stash[_CAPTURED] = failure
+        _skip_if_lacking(error)
         raise
     failure = _end_capture(item)
     if failure:
@@ -143,6 +154,14 @@ def _add_capture(config: pytest.Config, item: pytest.Function) -> None:
 
         if captures(config, item):
             item.fixturenames.append("egress_captured")
+
+
+def _skip_if_lacking(error: BaseException) -> None:
+    """Make a skip of what a backend cannot do, with its reason."""
+    from pytest_egress.errors import CapabilityError
+
+    if isinstance(error, CapabilityError):
+        raise pytest.skip.Exception(str(error), _use_item_location=True) from None
 
 
 def _end_capture(item: pytest.Item) -> str:

@@ -60,6 +60,12 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _backend(text: str) -> str:
+    from pytest_egress.backends.registry import kind
+
+    return kind(text).name
+
+
 def parse_workload(text: str) -> tuple[str, Mapping[str, str]]:
     """Read ``NAMESPACE`` or ``NAMESPACE/key=value,key=value``.
 
@@ -131,7 +137,7 @@ SETTINGS = (
         "backend",
         "where the contract is enforced: local (an embedded Envoy)",
         "local",
-        parse=_choice("local"),
+        parse=_backend,
         metavar="NAME",
     ),
     Setting(

@@ -6,9 +6,10 @@ What it takes to speak to a proxy is imported while the first Envoy is loading.
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from pytest_egress.backends.gateways import Gateways
     from pytest_egress.backends.mesh import LocalMesh
     from pytest_egress.backends.mesh_ca import MeshAuthority
+    from pytest_egress.backends.protocol import Capability
+    from pytest_egress.backends.registry import Get
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
     from pytest_egress.upstream import Outside, Upstreams
 
-__all__ = ["LocalBackend"]
+__all__ = ["LocalBackend", "create"]
 
 _MAX_PROXIES = 8  # each takes 65 MB and up; the one unused for longest goes first
 
@@ -65,6 +68,21 @@ class LocalBackend:
         self._authority: MeshAuthority | None = None
         self._sources = itertools.count()  # a gateway tells the meshes that lead to it apart
         self._refused: deque[tuple[Contract, Workload, ContractError]] = deque(maxlen=_MAX_PROXIES)
+
+    @property
+    def lacking(self) -> Mapping[Capability, str]:
+        """What this backend cannot do here, and why."""
+        lacking: dict[Capability, str] = {
+            "pod-run": "it has no containers: use --egress-backend=docker"
+        }
+        if not sys.platform.startswith("linux"):
+            reason = f"it needs Linux's network namespaces, and this is {sys.platform}"
+            lacking |= {"pod-exec": reason, "pod-serve": reason}
+        if self.live:
+            lacking["simulate"] = "the real outside is asked (--egress-live)"
+        else:
+            lacking["live"] = "the outside is simulated: run with --egress-live"
+        return lacking
 
     @property
     def outside(self) -> Outside:
@@ -283,7 +301,13 @@ class LocalBackend:
         """A handle to script the outside with; its scripts end when it is left."""
         from pytest_egress.upstream import Upstreams
 
-        return Upstreams(None if self.live else self.outside)
+        return Upstreams(None if self.live else self.outside, self.name)
+
+    def reset(self) -> None:
+        """Drop every script of the outside, and all that it has seen."""
+        with self._lock:
+            if self._outside is not None:
+                self._outside.reset()
 
     def close(self) -> None:
         """Stop every proxy and the outside, remove the private directory. Twice is once."""
@@ -305,6 +329,11 @@ class LocalBackend:
             if self._private is None:
                 self._private = PrivateDirectory()
             return self._private
+
+
+def create(get: Get) -> LocalBackend:
+    """The backend that the settings ask for."""
+    return LocalBackend(envoy=get("envoy"), live=get("live"), pod_root=get("pod-root"))
 
 
 def _with_warnings(error: BackendError, contract: Contract) -> BackendError:

@@ -8,15 +8,16 @@ import hmac
 import itertools
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pytest_egress.backends.declaring import certificates_in
 from pytest_egress.backends.dns_proxy import AgentResolver
 from pytest_egress.backends.process import EnvoyProcess
-from pytest_egress.backends.proxy import EmbeddedProxy, PodSocket
+from pytest_egress.backends.protocol import PodCommand, PodSocket
+from pytest_egress.backends.proxy import EmbeddedProxy
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.contract.syntax import TLS_PROTOCOLS
@@ -38,6 +39,7 @@ from pytest_egress.verdict import Observation
 if TYPE_CHECKING:
     # Read only where a contract has gateways.
     from pytest_egress.backends.gateways import Gateways
+    from pytest_egress.capture.log import Log
 
 __all__ = ["LocalMesh"]
 
@@ -223,6 +225,35 @@ class LocalMesh:
         if proxy and self.gateways is not None:
             return next((it.program for it in self.gateways if it.name == proxy), self.program)
         return self.program
+
+    def launch(
+        self,
+        log: Log,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None,
+        directory: str | None,
+        stdin: IO[bytes],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+    ) -> PodCommand:
+        """Start a command in a network namespace of its own, led through the proxy.
+
+        Raises:
+            BackendError: the system does not allow that; the message says what forbids it.
+        """
+        from pytest_egress.capture import environment as whole
+        from pytest_egress.capture.namespace.host import Namespace
+
+        return Namespace(
+            log,
+            command,
+            environment=whole.environment(self.ca_file, self.directory, environment),
+            directory=directory,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
 
     def records(self, source: str) -> tuple[Evidence, ...]:
         """The records of a connection (`PodSocket.source`) that have come since they were asked."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_egress.backends.process import EnvoyProcess
+from pytest_egress.backends.protocol import PodSocket
 from pytest_egress.backends.trust_store import os_bundle
 from pytest_egress.backends.witness import Witness
 from pytest_egress.envoy import Program
@@ -21,26 +22,12 @@ from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Options, Prober, SystemResolver, Target
 from pytest_egress.upstream import Outside
 
-__all__ = ["EmbeddedProxy", "PodSocket"]
+__all__ = ["EmbeddedProxy"]
 
 _CONTROL_PORT = 9  # discard (RFC 863): no contract is tested against it
 _CONTROL_SOURCE = "127.255.255.253"
 _CONTROLS = 2  # the first opens the connection to the witness, meanwhile its record may be lost
 _RECORD_TIMEOUT = 2.0  # seconds; a record takes 0.1 ms after the connection has ended
-
-
-class PodSocket(socket.socket):
-    """A connection that the proxy has captured.
-
-    Attributes:
-        source: the downstream address, ``ip:port``, that the proxy's records of it carry.
-        connection: whatever the one who dialled wants to remember with it.
-    """
-
-    __slots__ = ("connection", "source")
-
-    source: str
-    connection: Any
 
 
 class EmbeddedProxy:

@@ -1,4 +1,4 @@
-"""Commands in the pod: programs of any language behind the proxy, without root or container."""
+"""Commands in the pod: programs of any language behind the proxy."""
 
 from __future__ import annotations
 
@@ -6,29 +6,25 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from pytest_egress.backends.protocol import Mesh, PodCommand
 from pytest_egress.capture.calls import Call, Calls
 from pytest_egress.capture.capture import OnBlocked
 from pytest_egress.capture.log import Log, outside_of_contract
-from pytest_egress.capture.namespace.host import Namespace
 from pytest_egress.capture.relay import Relay
-from pytest_egress.capture.trust import BUNDLE_VARIABLES
 from pytest_egress.errors import BackendError, CapturedCallError, ProbeError
 
 __all__ = ["Completed", "Pod", "Service"]
 
 _READY_INTERVAL = 0.02  # seconds between two looks at a service that starts
 _KILL_TIMEOUT = 10.0  # seconds that a killed command may take to be gone
-_JAVA_PASSWORD = b"changeit"  # as of every JDK's own store: nothing in it is secret
 
 
 class Completed(subprocess.CompletedProcess[str]):
@@ -66,17 +62,20 @@ class Service:
 
 
 class Pod:
-    """Runs commands in network namespaces whose TCP and names go through the pod's proxy.
+    """Runs commands whose TCP and names go through the pod's proxy.
 
-    Every language, every library, native code and child processes included. Linux only; needs
-    neither root nor a container engine, but a kernel that lets users make namespaces.
+    Every language, every library, native code and child processes included.
 
     Args:
+        mesh: where they run.
         new_log: makes the log of one command.
         explain: the long text about a call, for a failure.
     """
 
-    def __init__(self, new_log: Callable[[], Log], explain: Callable[[Call], str]) -> None:
+    def __init__(
+        self, mesh: Mesh, new_log: Callable[[], Log], explain: Callable[[Call], str]
+    ) -> None:
+        self._mesh = mesh
         self._new_log = new_log
         self._explain = explain
 
@@ -95,9 +94,9 @@ class Pod:
 
         Args:
             args: program and arguments; no shell is involved.
-            env: added to this process's environment; the usual variables name the simulated
-                outside's CA.
-            cwd: the working directory.
+            env: added to the pod's environment (on ``local`` this process's); the usual variables
+                name the simulated outside's CA.
+            cwd: the working directory, in the pod.
             input: what it reads from its standard input; None: nothing.
             timeout: seconds it may take.
             check: raise `subprocess.CalledProcessError` unless its exit status is 0.
@@ -105,34 +104,34 @@ class Pod:
                 ``warn`` warns, ``allow`` leaves it to the test.
 
         Raises:
-            BackendError: the system does not allow such a namespace; it says what forbids it.
+            BackendError: the pod cannot run it; it says what forbids it.
             CapturedCallError: see ``on_blocked``.
             subprocess.TimeoutExpired: it has been killed, with all that it had started.
         """
         __tracebackhide__ = True
         _check(args, on_blocked)
         log = self._new_log()
-        with _environment(log, env) as environment, _texts() as (stdin, stdout, stderr):
+        with _texts() as (stdin, stdout, stderr):
             if input is not None:
                 stdin.write(input.encode())
                 stdin.seek(0)
-            namespace = Namespace(
+            command = self._mesh.launch(
                 log,
                 args,
-                environment=environment,
-                directory=cwd,
+                environment=env,
+                directory=None if cwd is None else os.fspath(cwd),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
             )
             try:
-                status = namespace.wait(timeout)
-                ended = namespace.ended()
+                status = command.wait(timeout)
+                ended = command.ended()
                 if status is None and not ended:
-                    namespace.kill()
-                    namespace.wait(_KILL_TIMEOUT)
+                    command.kill()
+                    command.wait(_KILL_TIMEOUT)
             finally:
-                namespace.close()
+                command.close()
             log.freeze()
             out, err = _read(stdout), _read(stderr)
         if status is None and ended:
@@ -162,40 +161,40 @@ class Pod:
         Args:
             args: program and arguments.
             port: where it listens, on its own loopback.
-            env: added to this process's environment.
+            env: added to the pod's environment.
             cwd: the working directory.
             timeout: seconds it may take until it accepts connections.
             on_blocked: as of `exec`, judged when the block is left.
 
         Raises:
-            BackendError: no namespace can be made, or the service does not come up; with its
+            BackendError: the pod cannot run it, or the service does not come up; with its
                 output.
             CapturedCallError: see ``on_blocked``.
         """
         __tracebackhide__ = True
         _check(args, on_blocked)
         log = self._new_log()
-        with _environment(log, env) as environment, _texts() as (stdin, output, _):
-            namespace = Namespace(
+        with _texts() as (stdin, output, _):
+            command = self._mesh.launch(
                 log,
                 args,
-                environment=environment,
-                directory=cwd,
+                environment=env,
+                directory=None if cwd is None else os.fspath(cwd),
                 stdin=stdin,
                 stdout=output,
                 stderr=output,
             )
             relay: Relay | None = None
             try:
-                _wait_until_it_accepts(namespace, args, port, timeout, output)
-                relay = Relay(lambda: _blocking(namespace.connect(port, timeout)))
+                _wait_until_it_accepts(command, args, port, timeout, output)
+                relay = Relay(lambda: _blocking(command.connect(port, timeout)))
                 yield Service(
                     f"http://127.0.0.1:{relay.port}", relay.port, log.calls, lambda: _read(output)
                 )
             finally:
                 if relay is not None:
                     relay.close()
-                namespace.close()
+                command.close()
                 log.freeze()
         _act(outside_of_contract(log.calls, self._explain), on_blocked, None)
 
@@ -206,11 +205,6 @@ def _check(args: Sequence[str], on_blocked: str) -> None:
         raise ProbeError(f"args={args!r}: expected a list of program and arguments")
     if on_blocked not in {"fail", "warn", "allow"}:
         raise ProbeError(f"on_blocked={on_blocked!r}: expected 'fail', 'warn' or 'allow'")
-    if not sys.platform.startswith("linux"):
-        raise BackendError(
-            f"commands in the pod need Linux's network namespaces, and this is {sys.platform}",
-            next_step="use egress.capture() for Python code, or another backend",
-        )
 
 
 def _act(failure: str, on_blocked: str, completed: Completed | None) -> None:
@@ -227,21 +221,21 @@ def _act(failure: str, on_blocked: str, completed: Completed | None) -> None:
 
 
 def _wait_until_it_accepts(
-    namespace: Namespace, args: Sequence[str], port: int, timeout: float, output: IO[bytes]
+    command: PodCommand, args: Sequence[str], port: int, timeout: float, output: IO[bytes]
 ) -> None:
     deadline = time.monotonic() + timeout
-    while not _accepts(namespace, port, timeout):
-        if namespace.ended() or time.monotonic() > deadline:
-            what = "ended" if namespace.ended() else f"has not opened it after {timeout:g} s"
+    while not _accepts(command, port, timeout):
+        if command.ended() or time.monotonic() > deadline:
+            what = "ended" if command.ended() else f"has not opened it after {timeout:g} s"
             raise BackendError(
                 f"{args[0]} is to listen on port {port}, but it {what}", _read(output)
             )
         threading.Event().wait(_READY_INTERVAL)
 
 
-def _accepts(namespace: Namespace, port: int, timeout: float) -> bool:
+def _accepts(command: PodCommand, port: int, timeout: float) -> bool:
     try:
-        namespace.connect(port, timeout).close()
+        command.connect(port, timeout).close()
     except OSError:
         return False
     return True
@@ -263,43 +257,3 @@ def _texts() -> Iterator[tuple[IO[bytes], IO[bytes], IO[bytes]]]:
 def _read(file: IO[bytes]) -> str:
     size = os.fstat(file.fileno()).st_size
     return os.pread(file.fileno(), size, 0).decode(errors="replace")
-
-
-@contextmanager
-def _environment(log: Log, given: Mapping[str, str] | None) -> Iterator[dict[str, str]]:
-    """The command's environment: this process's, the trust in the outside's CA, what is given."""
-    environment = dict(os.environ)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        # A proxy of this machine does not exist in the pod.
-        for spelling in (name, name.lower()):
-            environment.pop(spelling, None)
-    with contextlib.ExitStack() as stack:
-        ca_file = log.pod.ca_file
-        if ca_file is not None:
-            environment.update(dict.fromkeys(BUNDLE_VARIABLES, ca_file))
-            own = tempfile.TemporaryDirectory(prefix="trust-", dir=log.pod.directory)
-            store = Path(stack.enter_context(own))
-            environment["JAVA_TOOL_OPTIONS"] = " ".join(
-                [environment.get("JAVA_TOOL_OPTIONS", ""), *_java_trust(ca_file, store)]
-            ).strip()
-        environment.update(given or {})
-        yield environment
-
-
-def _java_trust(ca_file: str, directory: Path) -> list[str]:
-    """A trust store for Java, which reads no PEM."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
-
-    certificate = x509.load_pem_x509_certificate(Path(ca_file).read_bytes())
-    entry = pkcs12.PKCS12Certificate(certificate, b"pytest-egress")
-    write: Any = getattr(pkcs12, "serialize_java_truststore", None)
-    if write is None:
-        return []  # an older cryptography: Java code then has to be told by the test
-    path = directory / "truststore.p12"
-    path.write_bytes(write([entry], BestAvailableEncryption(_JAVA_PASSWORD)))
-    return [
-        f"-Djavax.net.ssl.trustStore={path}",
-        "-Djavax.net.ssl.trustStoreType=PKCS12",
-        f"-Djavax.net.ssl.trustStorePassword={_JAVA_PASSWORD.decode()}",
-    ]

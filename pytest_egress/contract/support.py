@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["unsupported"]
 
-_NEEDS = "the embedded Envoy cannot enforce it, only a cluster can"
+_NEEDS = "the embedded Envoy cannot enforce it, only a cluster can (--egress-backend=kind, cluster)"
 _SEMANTICS = "internal.istio.io/route-semantics"
 _UNIX = "unix://"
 _SOCKET = "a Unix socket of the pod's own file system"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_egress.errors import BackendError
-from pytest_egress.loading import loader
+from pytest_egress.loading import create_backend, loader
 from pytest_egress.settings import lookup
 
 __all__ = ["header", "show_warnings"]
@@ -27,14 +27,11 @@ def show_warnings(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
 
 def header(config: pytest.Config) -> str:
     """One line: backend and Envoy version, size of the contract, policy."""
-    from pytest_egress.backends.local import LocalBackend
-
     contract = loader(config).for_run()
-    backend = LocalBackend(envoy=lookup(config, "envoy")[0], live=lookup(config, "live")[0])
     try:
-        where = backend.describe()
+        where = create_backend(config).describe()
     except BackendError as error:
-        where = f"local ({error.tried})"
+        where = f"{lookup(config, 'backend')[0]} ({error.tried})"
     entries, files = len(contract.service_entries), len(contract.files)
     warnings = len(contract.warnings)
     size = f"{entries} {'ServiceEntry' if entries == 1 else 'ServiceEntries'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import final
 
-from pytest_egress.errors import BackendError
+from pytest_egress.errors import CapabilityError
 from pytest_egress.received import Request
 from pytest_egress.upstream.outside import Outside
 from pytest_egress.upstream.record import Connection
@@ -23,10 +23,12 @@ class Upstreams:
 
     Args:
         outside: what they belong to; None when the real outside is asked (``--egress-live``):
-            then nothing can be scripted, and using it raises BackendError.
+            then nothing can be scripted, and using it raises CapabilityError.
+        backend: whose they are, for that error.
     """
 
-    def __init__(self, outside: Outside | None) -> None:
+    def __init__(self, outside: Outside | None, backend: str = "local") -> None:
+        self._backend = backend
         self._outside = outside
         self._loan = None if outside is None else outside.lend()
 
@@ -35,12 +37,13 @@ class Upstreams:
         """The outside that they belong to.
 
         Raises:
-            BackendError: the real outside is asked.
+            CapabilityError: the real outside is asked.
         """
         if self._outside is None:
-            raise BackendError(
-                "there are no upstreams to script: the real outside is asked",
-                next_step="run without --egress-live",
+            raise CapabilityError(
+                self._backend,
+                "simulate",
+                "there are no upstreams to script, the real outside is asked (--egress-live)",
             )
         return self._outside
 
@@ -64,7 +67,7 @@ class Upstreams:
 
         Raises:
             ValueError: the host or port is not one; the message says what was expected.
-            BackendError: the real outside is asked.
+            CapabilityError: the real outside is asked.
         """
         host, port = key if isinstance(key, tuple) else (key, None)
         return Upstream(self._loan or self.outside.lend(), Scope.of(host, port))

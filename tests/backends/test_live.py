@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_httpserver import HTTPServer
 
-from pytest_egress import BackendError, Egress, Verdict, loads
+from pytest_egress import CapabilityError, Egress, Verdict, loads
 from pytest_egress.backends.local import LocalBackend
 
 CONTRACT = """
@@ -70,5 +70,5 @@ def test_dead_server_is_unreachable(live: LocalBackend) -> None:
 
 def test_the_real_outside_cannot_be_scripted(live: LocalBackend) -> None:
     """A script without effect would make a test pass for nothing: it is an error."""
-    with live.upstreams() as upstreams, pytest.raises(BackendError, match="--egress-live"):
+    with live.upstreams() as upstreams, pytest.raises(CapabilityError, match="--egress-live"):
         upstreams["api.example.com"].refuse()

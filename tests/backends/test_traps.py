@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from pytest_egress import Contract, Egress, InconclusiveError, Verdict, loads
 from pytest_egress.backends import proxy as proxy_module
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.backends.mesh import LocalMesh
-from pytest_egress.backends.protocol import Mesh
+from pytest_egress.backends.protocol import Capability, Mesh
 from pytest_egress.contract.resources import Workload
 from pytest_egress.probe import DnsResolver
 from pytest_egress.upstream import Upstreams
@@ -52,6 +52,17 @@ class OneMesh:
     def upstreams(self) -> Upstreams:
         """Nothing to script."""
         return Upstreams(None)
+
+    def prepare(self) -> None:
+        """It has been started."""
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    @property
+    def lacking(self) -> Mapping[Capability, str]:
+        """What is lacking of the outside."""
+        return {"simulate": "this stands in for one"}
 
     def describe(self) -> str:
         """The name."""

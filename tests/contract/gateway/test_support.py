@@ -50,6 +50,7 @@ def test_needs_a_cluster(server: str, place: str, message: str) -> None:
     found = told(server, SERVICE)
     assert found[-1] == (
         f"{place}: error: {message}: the embedded Envoy cannot enforce it, only a cluster can "
+        "(--egress-backend=kind, cluster) "
         "[unsupported-field]"
     )
 
