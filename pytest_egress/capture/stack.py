@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+from pytest_egress.bystander import BYSTANDER
 from pytest_egress.capture.exclusions import plumbing
 from pytest_egress.capture.names import is_address
 from pytest_egress.probe import DnsAnswer
@@ -91,9 +92,9 @@ class Stack:
         self.known: dict[int, Diverted] = {}
 
     def top(self) -> Taker | None:
-        """The innermost capture, where the caller is not a tool's own plumbing."""
+        """The innermost capture, where the caller is the test's and not a tool or the outside."""
         takers = self.takers
-        return takers[-1] if takers and not plumbing() else None
+        return takers[-1] if takers and not BYSTANDER.get() and not plumbing() else None
 
     def find(self, sock: socket.socket) -> Diverted | None:
         """What is known of a socket if it has been diverted."""

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 
 from pytest_egress.received import Headers, Request
-from pytest_egress.upstream.conduct import GRPC_STATUS, Grpc, Hang, Refuse, Reset, Respond, Silent
+from pytest_egress.upstream.conduct import (
+    GRPC_STATUS,
+    Grpc,
+    Hang,
+    Refuse,
+    Reset,
+    Respond,
+    Serve,
+    Silent,
+)
 from pytest_egress.upstream.link import Link
 from pytest_egress.upstream.site import TOKEN_HEADER
 
-__all__ = ["MOST_KEPT", "Answer", "Reset", "Silent", "bare_host", "decide", "request_of"]
+__all__ = ["Answer", "Reset", "Silent", "bare_host", "decide", "most_kept", "request_of"]
 
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\0\0\0\0\2\x08\1"  # one message of two bytes: field 1 (status) is 1 (SERVING)
-MOST_KEPT = 1 << 20
-"""Bytes of a request's body that are kept in its record."""
+_MOST_KEPT = 1 << 20  # bytes of a request's body, in its record
 _UNIMPLEMENTED = 12
 
 
@@ -36,6 +45,12 @@ def bare_host(authority: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].removesuffix(".")
+
+
+def most_kept(link: Link, authority: str) -> int:
+    """Return how many bytes of a request's body are kept: all where an application reads it."""
+    effect = link.effect(bare_host(authority), link.record.sni)
+    return sys.maxsize if isinstance(effect.conduct, Serve) else _MOST_KEPT
 
 
 def request_of(
@@ -93,8 +108,13 @@ def decide(link: Link, request: Request) -> Answer | Silent | Reset:
     ).startswith("application/grpc")
     if isinstance(failure, Grpc):
         return _grpc(request, failure, token, delay)
-    if is_grpc and (effect.grpc or not isinstance(conduct, Respond)):
+    if is_grpc and (effect.grpc or not isinstance(conduct, (Respond, Serve))):
         return _grpc(request, effect.grpc, token, delay)
+    if isinstance(conduct, Serve):
+        answered = conduct.answering.answer(request)
+        if answered is None:
+            return Reset()
+        conduct = answered
     if isinstance(conduct, Respond):
         return Answer(conduct.status, (token, *conduct.headers), conduct.body, delay=delay)
     return Answer(

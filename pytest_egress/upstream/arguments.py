@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_egress.upstream.application import WsgiApplication, kind_of
+from pytest_egress.upstream.conduct import Answering
 from pytest_egress.upstream.names import check_host, check_port
 
 __all__ = [
+    "answering_of",
     "as_bytes",
     "check_authorities",
     "check_choice",
@@ -22,6 +26,10 @@ __all__ = [
     "check_times",
 ]
 
+_SERVERS = (
+    "expected '127.0.0.1:8080', (host, port), a server with .host and .port, a WSGI or ASGI "
+    "application, or the path of VCR cassettes"
+)
 _COMPUTED = {"content-length", "transfer-encoding", "x-egress-upstream"}
 
 
@@ -96,17 +104,38 @@ def as_bytes(data: bytes | str) -> bytes:
     return data.encode() if isinstance(data, str) else data
 
 
+def answering_of(server: Any) -> Answering | None:
+    """Return what answers in this process: an application or cassettes; None: ``server`` does."""
+    if isinstance(server, os.PathLike) or (
+        isinstance(server, str)
+        and "://" not in server
+        and (os.sep in server or Path(server).exists())
+    ):
+        from pytest_egress.upstream.cassette import read_cassettes
+
+        return read_cassettes(Path(server))
+    if isinstance(getattr(server, "port", None), int) or not callable(server):
+        return None
+    kind = kind_of(server)
+    if not kind:
+        raise ValueError(f"{_SERVERS}, got {server!r}, which takes the arguments of neither")
+    if kind == "wsgi":
+        return WsgiApplication(server)
+    from pytest_egress.upstream.asgi import AsgiApplication
+
+    return AsgiApplication(server)
+
+
 def check_server(server: Any) -> tuple[str, int]:
     """Return the host and port of a server of the user's."""
-    expected = "expected '127.0.0.1:8080', (host, port) or a server with .host and .port"
     if isinstance(server, str):
         host, _, port = server.rpartition(":")
         if not host or not port.isdecimal() or "/" in host:
-            raise ValueError(f"{expected}, got {server!r}")
+            raise ValueError(f"{_SERVERS}, got {server!r}")
         return host.removeprefix("[").removesuffix("]"), check_port(int(port))
     pair = server if isinstance(server, tuple) else _attributes(server)
     if len(pair) != 2 or not isinstance(pair[0], str):
-        raise ValueError(f"{expected}, got {server!r}")
+        raise ValueError(f"{_SERVERS}, got {server!r}")
     return pair[0], check_port(pair[1])
 
 

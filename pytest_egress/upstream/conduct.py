@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
+
+from pytest_egress.received import Request
 
 __all__ = [
     "CERTIFICATES",
     "GRPC_STATUS",
+    "Answering",
     "Banner",
     "Certificate",
     "ClientAuth",
@@ -22,6 +26,7 @@ __all__ = [
     "Refuse",
     "Reset",
     "Respond",
+    "Serve",
     "Shown",
     "Silent",
 ]
@@ -100,7 +105,25 @@ class Respond:
     body: bytes
 
 
-Conduct = Refuse | Hang | Silent | Reset | Banner | Echo | Forward | Respond
+class Answering(ABC):
+    """What answers HTTP requests in this process: an application, or what was recorded."""
+
+    @abstractmethod
+    def answer(self, request: Request) -> Respond | None:
+        """Return the answer, from any thread; None: the connection is to be reset."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Let go of what answering needs; a later request may take it up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """HTTP requests are answered in this process."""
+
+    answering: Answering
+
+
+Conduct = Refuse | Hang | Silent | Reset | Banner | Echo | Forward | Respond | Serve
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,14 +53,14 @@ class _Reader:
         found, self._data = self._data[:at], self._data[at + len(end) :]
         return found
 
-    def exactly(self, count: int, body: bytearray) -> None:
-        """Take ``count`` bytes and add them to ``body``, as far as a body is kept."""
+    def exactly(self, count: int, body: bytearray, most: int) -> None:
+        """Take ``count`` bytes and add them to ``body``, which keeps the first ``most``."""
         while count:
             if not self._data:
                 self._more()
             taken, self._data = self._data[:count], self._data[count:]
             count -= len(taken)
-            body += taken[: max(answers.MOST_KEPT - len(body), 0)]
+            body += taken[: max(most - len(body), 0)]
 
     def skip_empty_lines(self) -> None:
         """RFC 9112, 2.2: a server ignores empty lines before a request."""
@@ -122,12 +122,12 @@ def _read(link: Link, reader: _Reader) -> tuple[Request, bool]:
     method, path, version = start.groups()
     pairs = [(field[1], field[2]) for field in fields if field]
     headers = Headers(pairs)
-    body = _body(link, reader, headers)
     authority = headers.get("host", "")
     if method == "CONNECT":
         authority = path
     elif "://" in path:  # absolute-form: it goes before the Host header (RFC 9112, 3.2.2)
         authority = path.partition("://")[2].partition("/")[0]
+    body = _body(link, reader, headers, answers.most_kept(link, authority))
     request = answers.request_of(
         link,
         method=method,
@@ -141,7 +141,7 @@ def _read(link: Link, reader: _Reader) -> tuple[Request, bool]:
     return request, "keep-alive" in options if version == "HTTP/1.0" else "close" not in options
 
 
-def _body(link: Link, reader: _Reader, headers: Headers) -> bytes:
+def _body(link: Link, reader: _Reader, headers: Headers, most: int) -> bytes:
     chunked = headers.get("transfer-encoding", "").lower().endswith("chunked")
     lengths = set(headers.get("content-length", "0").replace(" ", "").split(","))
     given = lengths.pop()
@@ -155,7 +155,7 @@ def _body(link: Link, reader: _Reader, headers: Headers) -> bytes:
         raise _BadRequestError(HTTPStatus.NOT_IMPLEMENTED)
     body = bytearray()
     if not chunked:
-        reader.exactly(length, body)
+        reader.exactly(length, body, most)
         return bytes(body)
     while True:
         size = _SIZE.fullmatch(reader.until(b"\r\n", _MOST_HEAD))
@@ -164,7 +164,7 @@ def _body(link: Link, reader: _Reader, headers: Headers) -> bytes:
         count = int(size[1], 16)
         if not count:
             break
-        reader.exactly(count, body)
+        reader.exactly(count, body, most)
         if reader.until(b"\r\n", 2):
             raise _BadRequestError(HTTPStatus.BAD_REQUEST)
     while reader.until(b"\r\n", _MOST_HEAD):
@@ -195,7 +195,8 @@ def _encode(answer: Answer, method: str) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {reason}"]
     lines.extend(f"{name}: {value}" for name, value in answer.headers)
     bodiless = answer.status in {204, 304}
-    if not bodiless:
+    told = any(name.lower() == "content-length" for name, _ in answer.headers)  # of a HEAD
+    if not bodiless and not told:
         lines.append(f"content-length: {len(answer.body)}")
     head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
     return head if bodiless or method == "HEAD" else head + answer.body

@@ -38,6 +38,7 @@ class _Stream:
     """A request that is coming in, then the answer that is going out."""
 
     headers: list[tuple[str, str]]
+    most: int
     body: bytearray = field(default_factory=bytearray)
     answer: Answer | None = None
     due: float = 0.0
@@ -48,6 +49,11 @@ class _Stream:
 def _text(value: str | bytes) -> str:
     """Header fields are bytes; Latin-1 keeps each of them."""
     return value if isinstance(value, str) else value.decode("latin-1")
+
+
+def _authority(headers: list[tuple[str, str]]) -> str:
+    fields = dict(headers)
+    return fields.get(":authority") or fields.get("host", "")
 
 
 def _allowed(name: str) -> bool:
@@ -97,11 +103,12 @@ class _Server:
     def _handle(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
             headers = [(_text(name), _text(value)) for name, value in event.headers or ()]
-            self._streams[event.stream_id or 0] = _Stream(headers)
+            most = answers.most_kept(self._link, _authority(headers))
+            self._streams[event.stream_id or 0] = _Stream(headers, most)
         elif isinstance(event, DataReceived):
             stream = self._streams.get(event.stream_id or 0)
             if stream is not None:
-                room = max(answers.MOST_KEPT - len(stream.body), 0)
+                room = max(stream.most - len(stream.body), 0)
                 stream.body += (event.data or b"")[:room]
             self._connection.acknowledge_received_data(
                 event.flow_controlled_length or 0, event.stream_id or 0
@@ -121,13 +128,12 @@ class _Server:
             return
         pseudo = {name: value for name, value in stream.headers if name.startswith(":")}
         plain = [(name, value) for name, value in stream.headers if not name.startswith(":")]
-        authority = pseudo.get(":authority") or dict(plain).get("host", "")
         method, path = pseudo.get(":method", ""), pseudo.get(":path", "")
         request = answers.request_of(
             self._link,
             method=method,
             path=path,
-            authority=authority,
+            authority=_authority(stream.headers),
             headers=plain,
             body=bytes(stream.body),
             http_version="HTTP/2",

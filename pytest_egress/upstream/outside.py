@@ -139,6 +139,7 @@ class Outside:
         for server in self._servers.values():
             server.stop()
         self._servers.clear()
+        self._staging.close()
         with self._lock:
             self._places.close()
         self._acceptor.stop()

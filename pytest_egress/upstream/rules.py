@@ -15,6 +15,7 @@ from pytest_egress.upstream.conduct import (
     Grpc,
     Lookup,
     Respond,
+    Serve,
     Shown,
 )
 from pytest_egress.upstream.names import check_host, check_port, is_address, patterns
@@ -83,7 +84,7 @@ def connects(script: Script | None) -> tuple[object, ...]:
     """Return what a script says of connections, as opposed to requests on an open one."""
     if script is None:
         return None, None, None
-    conduct = None if isinstance(script.conduct, Respond) else script.conduct
+    conduct = None if isinstance(script.conduct, (Respond, Serve)) else script.conduct
     return conduct, script.certificate, script.clients
 
 

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from pytest_egress.received import Request
 from pytest_egress.upstream import conduct as c
 from pytest_egress.upstream.arguments import (
+    answering_of,
     as_bytes,
     check_authorities,
     check_choice,
@@ -161,14 +162,24 @@ class Upstream:
         return self._does(c.Echo())
 
     def to(self, server: object, *, tls_terminate: bool = False) -> Upstream:
-        """Pass connections on to a server of your own.
+        """Let a server, an application or recorded answers of your own stand here.
+
+        An application and cassettes answer the HTTP requests that come here, over TLS or not:
+        they are recorded, and `fail`, `delay` and `certificate` go along with them. An answer is
+        gathered before it is sent. ASGI applications are started with their first request and
+        shut down when this no longer holds; what fails is answered 500 and logged.
 
         Args:
             server: ``"127.0.0.1:8080"``, ``(host, port)``, or anything with ``.host`` and
-                ``.port``, such as an ``HTTPServer`` of pytest-httpserver.
-            tls_terminate: end TLS here and pass on what was in it; without, TLS goes through
-                untouched.
+                ``.port``, such as an ``HTTPServer`` of pytest-httpserver, to which connections are
+                passed on; a WSGI or ASGI application; the path of a VCR cassette, or of a
+                directory of them.
+            tls_terminate: of a server: end TLS here and pass on what was in it; without, TLS goes
+                through untouched.
         """
+        answering = answering_of(server)
+        if answering is not None:
+            return self._does(c.Serve(answering))
         host, port = check_server(server)
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -328,5 +339,5 @@ class Upstream:
 
 def _answering(script: Script) -> Script:
     """Let requests be answered again: what was told now would have no effect otherwise."""
-    keep = isinstance(script.conduct, c.Respond)
+    keep = isinstance(script.conduct, (c.Respond, c.Serve))
     return script if keep else replace(script, conduct=None)

@@ -7,7 +7,7 @@ from typing import final
 
 from pytest_egress.received import Request
 from pytest_egress.upstream.clients import Clients
-from pytest_egress.upstream.conduct import Lookup
+from pytest_egress.upstream.conduct import Answering, Lookup, Serve
 from pytest_egress.upstream.journal import Journal
 from pytest_egress.upstream.link import Link
 from pytest_egress.upstream.names import check_port, is_name
@@ -58,6 +58,7 @@ class Staging:
         self._forget = forget
         self._lock = zone.lock
         self._declared: set[str] = set()
+        self._answering: set[Answering] = set()
         self.resets = 0
 
     @property
@@ -94,7 +95,9 @@ class Staging:
             BackendError: a socket cannot be bound.
         """
         with self._lock:
-            self.put(scope, None if edit is None else edit(self._rules.get(scope) or Script()))
+            script = None if edit is None else edit(self._rules.get(scope) or Script())
+            self._put(scope, script)
+        self._let_go()
 
     def put(self, scope: Scope, script: Script | None) -> None:
         """Let ``script`` hold for ``scope``, None: nothing, and bring all into line with it.
@@ -103,10 +106,8 @@ class Staging:
             BackendError: a socket cannot be bound.
         """
         with self._lock:
-            old = self._rules.drop(scope)
-            if script is not None:
-                self._rules.put(scope, script)
-            self._took_effect(scope, old, script)
+            self._put(scope, script)
+        self._let_go()
 
     def reset(self) -> None:
         """Drop every script and record; places that hosts have of their own stay theirs."""
@@ -118,6 +119,13 @@ class Staging:
             self._clients.clear()
             self.resets += 1
             self._journal.clear()
+        self._let_go()
+
+    def close(self) -> None:
+        """Close every application; called once, at the end."""
+        with self._lock:
+            self._rules.clear()
+        self._let_go()
 
     def declare(
         self,
@@ -171,6 +179,26 @@ class Staging:
             if self._zone.serve(endpoints):
                 for place in self._places:
                     self._places.refresh(place)
+
+    def _put(self, scope: Scope, script: Script | None) -> None:
+        old = self._rules.drop(scope)
+        if script is not None:
+            self._rules.put(scope, script)
+            if isinstance(script.conduct, Serve):
+                self._answering.add(script.conduct.answering)
+        self._took_effect(scope, old, script)
+
+    def _let_go(self) -> None:
+        """Close the applications that no script names any more.
+
+        Not under the lock: what they do last may be a lookup.
+        """
+        with self._lock:
+            conducts = [script.conduct for _, script in self._rules]
+            needed = {it.answering for it in conducts if isinstance(it, Serve)}
+            unused, self._answering = self._answering - needed, self._answering & needed
+        for answering in unused:
+            answering.close()
 
     def _took_effect(self, scope: Scope, old: Script | None, new: Script | None) -> None:
         lookups = (old and old.lookup, new and new.lookup)

@@ -24,6 +24,7 @@ import requests
 
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.capture import interceptor
+from pytest_egress.capture.stack import STACK
 from pytest_egress.contract import loads
 from pytest_egress.egress import Egress
 from pytest_egress.errors import CapturedCallError, ProbeError, UncapturedProcessWarning
@@ -422,3 +423,20 @@ def test_dead_proxy_is_inconclusive(backend: LocalBackend) -> None:
         assert calls.inconclusive
     finally:
         own.close()
+
+
+def test_what_an_upstream_calls_itself_is_not_captured(pod: Egress, upstreams: Upstreams) -> None:
+    """An application that stands for an upstream runs in this process, but is the outside."""
+    seen: list[object] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(STACK.top())
+        start_response("200 OK", [])
+        return [b"mine"]
+
+    upstreams["api.weather.com"].to(application)
+    with pod.capture() as calls:
+        assert STACK.top() is not None
+        assert requests.get("https://api.weather.com/", timeout=10).text == "mine"
+    assert seen == [None]
+    assert len(calls.reachable) == 1

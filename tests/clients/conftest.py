@@ -19,7 +19,7 @@ from tests.clients import servers
 from tests.clients.situations import CONTRACT, script
 
 LIBRARIES = ["h2", "httpx", "aiohttp", "aiodns", "uvloop", "anyio", "trio", "grpc", "grpc_health"]
-LIBRARIES += ["redis", "pymongo", "psycopg", "psycopg2"]
+LIBRARIES += ["vcr", "redis", "pymongo", "psycopg", "psycopg2"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -32,7 +32,8 @@ def write_files() -> Write:
 
     def write(directory: Path, page: Page) -> None:
         files = page.files()
-        if not any(path.endswith((".yaml", ".yml")) for path in files):
+        contracts = [path for path in files if not path.startswith("cassettes/")]
+        if not any(path.endswith((".yaml", ".yml")) for path in contracts):
             files = {**README.files(), **files}
         for path, text in files.items():
             target = directory / path
