@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_egress.capture.capture import Capture, OnBlocked
     from pytest_egress.capture.command import Completed, Pod
     from pytest_egress.capture.log import Log
+    from pytest_egress.outcomes import Outcomes
     from pytest_egress.upstream import Upstream, Upstreams
 
 __all__ = ["Egress"]
@@ -51,6 +52,7 @@ class Egress(Probes):
         workload: who is asking.
         timeout: seconds that one probe may take, unless it says otherwise.
         on_outcome: called with each outcome, for the report of a failing test.
+        on_outcomes: called with those of each probe that was made several times, after them.
         on_calls: called with the calls of each capture or command that has ended.
         exclude: what every capture leaves out, beside loopback.
         test: the name of the test, for the call log.
@@ -64,6 +66,7 @@ class Egress(Probes):
         *,
         timeout: float = 5.0,
         on_outcome: Callable[[Outcome], None] | None = None,
+        on_outcomes: Callable[[Outcomes], None] | None = None,
         on_calls: Callable[[Calls], None] | None = None,
         exclude: Iterable[str] = (),
         test: str = "",
@@ -73,6 +76,7 @@ class Egress(Probes):
         self.contract = allocate(contract) if self.workload.dns_capture else contract
         self._timeout = timeout
         self._on_outcome = on_outcome
+        self._on_outcomes = on_outcomes
         self._on_calls = on_calls
         self._exclude = tuple(exclude)
         self._test = test
@@ -109,6 +113,12 @@ class Egress(Probes):
         if self._on_outcome is not None:
             self._on_outcome(outcome)
         return outcome
+
+    def _attempt_all(self, attempts: list[tuple[Target, Options]], concurrency: int) -> Outcomes:
+        outcomes = super()._attempt_all(attempts, concurrency)
+        if self._on_outcomes is not None:
+            self._on_outcomes(outcomes)
+        return outcomes
 
     def resolve(self, name: str, family: Literal["A", "AAAA"] = "A") -> Resolution:
         """Look ``name`` up as the pod's application would, without connecting."""
@@ -305,6 +315,7 @@ class Egress(Probes):
             workload or self.workload,
             timeout=self._timeout,
             on_outcome=self._on_outcome,
+            on_outcomes=self._on_outcomes,
             on_calls=self._on_calls,
             exclude=self._exclude,
             test=self._test,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Backend
     from pytest_egress.capture.calls import Calls
     from pytest_egress.capture.capture import Capture
+    from pytest_egress.comparing import Comparing
     from pytest_egress.egress import Egress
     from pytest_egress.gathering import Gathering
     from pytest_egress.outcome import Outcome
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAPTURE",
+    "COMPARING",
     "GATHERING",
     "OUTCOMES",
     "egress",
@@ -30,8 +32,13 @@ __all__ = [
     "egress_upstreams",
 ]
 
+_T = TypeVar("_T")
+
 #: On a test's item: the capture that its fixture has begun.
 CAPTURE: pytest.StashKey[Capture] = pytest.StashKey()
+
+#: On the config: the plugin that compares backends, where several are named.
+COMPARING: pytest.StashKey[Comparing] = pytest.StashKey()
 
 #: On the config: what the run has called, where that is asked for.
 GATHERING: pytest.StashKey[Gathering] = pytest.StashKey()
@@ -41,14 +48,20 @@ OUTCOMES: pytest.StashKey[list[Outcome]] = pytest.StashKey()
 
 
 @pytest.fixture(scope="session")
-def egress_backend(pytestconfig: pytest.Config) -> Iterator[Backend]:
-    """The backend that enforces contracts, shared by the whole run (each xdist worker has one)."""
+def egress_backend(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> Iterator[Backend]:
+    """The backend that enforces contracts, shared by the whole run (each xdist worker has one).
+
+    Where the settings name several, tests are parametrised with their names. A test that names its
+    own: ``@pytest.mark.parametrize("egress_backend", ["kind"], indirect=True)``.
+    """
     from pytest_egress.errors import BackendError
     from pytest_egress.loading import create_backend
 
     try:
-        backend = create_backend(pytestconfig)
-    except BackendError as error:
+        backend = create_backend(pytestconfig, getattr(request, "param", ""))
+    except (BackendError, ValueError) as error:
         _fail(error)
     backend.prepare()
     yield backend
@@ -102,16 +115,27 @@ def egress(
         _fail(error)
     outcomes: list[Outcome] = []
     item.stash[OUTCOMES] = outcomes
-    gathering = config.stash.get(GATHERING, None)
-    if gathering is not None:
+    on_outcome: list[Callable[[Outcome], None]] = [outcomes.append]
+    on_calls: list[Callable[[Calls], None]] = []
+    on_outcomes = None
+    if GATHERING in config.stash:
+        gathering = config.stash[GATHERING]
         gathering.declare(contract)
+        on_outcome.append(partial(gathering.add_outcome, test=item.nodeid))
+        on_calls.append(partial(gathering.add_calls, test=item.nodeid))
+    if COMPARING in config.stash:
+        seen = config.stash[COMPARING].open(item)
+        on_outcome.append(seen.add_outcome)
+        on_outcomes = seen.add_many
+        on_calls.append(seen.add_calls)
     pod = Egress(
         egress_backend,
         contract,
         workload,
         timeout=lookup(config, "timeout")[0],
-        on_outcome=partial(_keep, outcomes, gathering, item.nodeid),
-        on_calls=None if gathering is None else partial(gathering.add_calls, test=item.nodeid),
+        on_outcome=partial(_each, on_outcome),
+        on_outcomes=on_outcomes,
+        on_calls=partial(_each, on_calls),
         exclude=lookup(config, "capture-exclude")[0],
         test=item.nodeid,
     )
@@ -120,7 +144,8 @@ def egress(
     except BackendError as error:
         _fail(error)
     except ContractError as error:
-        if contracts.is_of_run(given) and not hasattr(config, "workerinput"):
+        ends_run = not hasattr(config, "workerinput") and COMPARING not in config.stash
+        if ends_run and contracts.is_of_run(given):
             pytest.exit(f"the egress contract cannot be used\n{error}", pytest.ExitCode.USAGE_ERROR)
         _fail(error)
     yield pod
@@ -149,12 +174,9 @@ def egress_captured(request: pytest.FixtureRequest, egress: Egress) -> Iterator[
         _fail(AssertionError(failure))
 
 
-def _keep(
-    outcomes: list[Outcome], gathering: Gathering | None, test: str, outcome: Outcome
-) -> None:
-    outcomes.append(outcome)
-    if gathering is not None:
-        gathering.add_outcome(outcome, test)
+def _each(listeners: list[Callable[[_T], None]], what: _T) -> None:
+    for tell in listeners:
+        tell(what)
 
 
 def _fail(error: Exception) -> NoReturn:

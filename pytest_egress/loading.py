@@ -105,7 +105,7 @@ class Loader:
         """
         contract = self.with_policy(self.for_run(), None)
         doubtful = any(warning.rule in _DOUBTFUL for warning in contract.warnings)
-        if not doubtful or kind(lookup(self._config, "backend")[0]).whole:
+        if not doubtful or self._whole():
             return
         from pytest_egress.backends.local import LocalBackend
 
@@ -216,8 +216,7 @@ class Loader:
         if key not in self._contracts:
             try:
                 mesh, warnings = self._read_mesh()
-                whole = kind(lookup(self._config, "backend")[0]).whole
-                contract = _load(sources, base, pod_root(self._config), mesh, whole=whole)
+                contract = _load(sources, base, pod_root(self._config), mesh, whole=self._whole())
             except ContractError as error:
                 raise pytest.UsageError(_unusable(error)) from None
             if not contract.service_entries and not lookup(self._config, "record")[0]:
@@ -226,6 +225,10 @@ class Loader:
                 contract, warnings=(*warnings, *contract.warnings)
             )
         return self._contracts[key]
+
+    def _whole(self) -> bool:
+        """Whether a backend of the run enforces all that the API has."""
+        return any(kind(name).whole for name in lookup(self._config, "backend")[0])
 
     def _read_mesh(self) -> tuple[MeshConfig | None, tuple[Problem, ...]]:
         """The mesh of the mesh file with its warnings; None where no file is named.
@@ -240,10 +243,11 @@ class Loader:
         return self._mesh
 
 
-def create_backend(config: pytest.Config) -> Backend:
-    """Make the backend that the settings name; nothing of it is started.
+def create_backend(config: pytest.Config, name: str = "") -> Backend:
+    """Make a backend, without a name the first that the settings name; nothing is started.
 
     Raises:
+        ValueError: there is none of that name.
         BackendError: a package that it needs is not installed.
     """
     from pytest_egress.backends.registry import create
@@ -251,7 +255,7 @@ def create_backend(config: pytest.Config) -> Backend:
     def get(name: str) -> Any:
         return pod_root(config) if name == "pod-root" else lookup(config, name)[0]
 
-    return create(get("backend"), get)
+    return create(name or get("backend")[0], get)
 
 
 def pod_root(config: pytest.Config) -> str:

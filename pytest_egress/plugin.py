@@ -9,6 +9,7 @@ import pytest
 
 from pytest_egress.fixtures import (
     CAPTURE,
+    COMPARING,
     GATHERING,
     OUTCOMES,
     egress,
@@ -63,6 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     for signature, meaning in _MARKERS.items():
         config.addinivalue_line("markers", f"{signature}: {meaning}")
+    backends = lookup(config, "backend")[0]
+    if len(backends) > 1:
+        from pytest_egress.comparing import Comparing
+
+        config.stash[COMPARING] = comparing = Comparing(config, backends, _needs_pod)
+        config.pluginmanager.register(comparing, "egress-comparing")
     if any(lookup(config, name)[0] for name in _GATHERED):
         from pytest_egress.gathering import Gathering
 
@@ -84,6 +91,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     for setting in SETTINGS:
         lookup(config, setting.name)
+    _check_required(config)
     if lookup(config, "contract")[0]:
         from pytest_egress.loading import loader
 
@@ -107,12 +115,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:  # noqa: ARG001  a hook's name
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Skip a test whose fixtures need what the backend lacks."""
     try:
         return (yield)
     except Exception as error:
-        _skip_if_lacking(error)
+        _skip_if_lacking(item.config, error)
         raise
 
 
@@ -135,7 +143,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         failure = _end_capture(item)
         if failure:
             item.stash[_CAPTURED] = failure
-        _skip_if_lacking(error)
+        _skip_if_lacking(item.config, error)
         raise
     failure = _end_capture(item)
     if failure:
@@ -146,21 +154,50 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def _add_capture(config: pytest.Config, item: pytest.Function) -> None:
     """Give a test whose connections are to be captured the fixture that does it."""
-    if "egress_captured" in item.fixturenames:
-        return
+    if "egress_captured" not in item.fixturenames and _captures(config, item):
+        item.fixturenames.append("egress_captured")
+
+
+def _captures(config: pytest.Config, item: pytest.Function) -> bool:
+    """Whether the settings or a marker ask for a test's connections to be captured."""
     asked = lookup(config, "capture")[0] or lookup(config, "record")[0]
-    if asked or item.get_closest_marker("egress_captured"):
-        from pytest_egress.loading import captures
+    if not asked and item.get_closest_marker("egress_captured") is None:
+        return False
+    from pytest_egress.loading import captures
 
-        if captures(config, item):
-            item.fixturenames.append("egress_captured")
+    return captures(config, item)
 
 
-def _skip_if_lacking(error: BaseException) -> None:
-    """Make a skip of what a backend cannot do, with its reason."""
+def _needs_pod(config: pytest.Config, item: pytest.Function) -> bool:
+    """Whether a test comes by its fixtures through markers or settings."""
+    expects = any(item.get_closest_marker(name) for name in _EXPECTATIONS)
+    return expects or _captures(config, item)
+
+
+def _check_required(config: pytest.Config) -> None:
+    """See that the run uses the backends that its command line or environment requires.
+
+    Raises:
+        pytest.UsageError: it does not use one.
+    """
+    required, source = lookup(config, "require")
+    chosen = lookup(config, "backend")[0]
+    for name in required:
+        if name not in chosen and source != "ini":
+            raise pytest.UsageError(
+                f"--egress-require={name}: the run does not use this backend; it uses "
+                f"--egress-backend={','.join(chosen)}"
+            )
+
+
+def _skip_if_lacking(config: pytest.Config, error: BaseException) -> None:
+    """Make a skip of what a backend cannot do, with its reason; a failure where it is required."""
     from pytest_egress.errors import CapabilityError
 
     if isinstance(error, CapabilityError):
+        if error.backend in lookup(config, "require")[0]:
+            reason = f"{error} (a failure by --egress-require)"
+            raise pytest.fail.Exception(reason, pytrace=False) from None
         raise pytest.skip.Exception(str(error), _use_item_location=True) from None
 
 

@@ -60,10 +60,15 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _backend(text: str) -> str:
+def _backends(text: str) -> tuple[str, ...]:
+    """Read the names of one backend or more, separated by commas."""
     from pytest_egress.backends.registry import kind
 
-    return kind(text).name
+    names = tuple(kind(name.strip()).name for name in text.split(","))
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is named twice")
+    return names
 
 
 def parse_workload(text: str) -> tuple[str, Mapping[str, str]]:
@@ -135,9 +140,18 @@ SETTINGS = (
     ),
     Setting(
         "backend",
-        "where the contract is enforced: local (an embedded Envoy)",
-        "local",
-        parse=_backend,
+        "where the contract is enforced: local (an embedded Envoy); several names, separated by "
+        "commas, run each test on each and compare the verdicts",
+        ("local",),
+        parse=_backends,
+        metavar="NAME",
+    ),
+    Setting(
+        "require",
+        "backends, separated by commas, on which a test that needs what the backend cannot do "
+        "fails, where it would be skipped",
+        [],
+        parse=_backends,
         metavar="NAME",
     ),
     Setting(

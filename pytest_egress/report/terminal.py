@@ -28,10 +28,7 @@ def show_warnings(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
 def header(config: pytest.Config) -> str:
     """One line: backend and Envoy version, size of the contract, policy."""
     contract = loader(config).for_run()
-    try:
-        where = create_backend(config).describe()
-    except BackendError as error:
-        where = f"{lookup(config, 'backend')[0]} ({error.tried})"
+    where = ", ".join(_describe(config, name) for name in lookup(config, "backend")[0])
     entries, files = len(contract.service_entries), len(contract.files)
     warnings = len(contract.warnings)
     size = f"{entries} {'ServiceEntry' if entries == 1 else 'ServiceEntries'}"
@@ -42,3 +39,10 @@ def header(config: pytest.Config) -> str:
     if source == "default":
         mode = contract.mesh.outbound_traffic_policy.mode
     return f"egress: {where}, {size}, {mode}"
+
+
+def _describe(config: pytest.Config, name: str) -> str:
+    try:
+        return create_backend(config, name).describe()
+    except BackendError as error:
+        return f"{name} ({error.tried})"
