@@ -109,6 +109,7 @@ class Egress(Probes):
                 self.workload,
                 [(hop, _rule(mesh, hop.evidence)) for hop in observation.hops],
             ),
+            self.workload,
         )
         if self._on_outcome is not None:
             self._on_outcome(outcome)

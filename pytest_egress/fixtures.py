@@ -120,7 +120,7 @@ def egress(
     on_outcomes = None
     if GATHERING in config.stash:
         gathering = config.stash[GATHERING]
-        gathering.declare(contract)
+        gathering.enter(contract, egress_backend)
         on_outcome.append(partial(gathering.add_outcome, test=item.nodeid))
         on_calls.append(partial(gathering.add_calls, test=item.nodeid))
     if COMPARING in config.stash:

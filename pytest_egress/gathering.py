@@ -1,92 +1,160 @@
-"""What a run has called, gathered from all of its tests and workers: coverage and record."""
+"""What a run has found, gathered from all of its tests and workers: coverage, record, reports.
+
+What a test found travels with its own report, as pytest-xdist sends that anyway: a worker that
+dies takes no more with it than the test that it was at.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterable
-from pathlib import Path
+import json
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
+from pytest_egress.backends.protocol import Backend
 from pytest_egress.capture.calls import Call
 from pytest_egress.contract.contract import Contract
+from pytest_egress.errors import BackendError
 from pytest_egress.loading import loader
 from pytest_egress.outcome import Outcome
-from pytest_egress.report.coverage import cover
-from pytest_egress.report.facts import (
-    Declaration,
-    Fact,
-    declarations_of,
-    fact_of_call,
-    fact_of_outcome,
-)
-from pytest_egress.report.record import entries_for, sidecar_yaml, to_yaml
-from pytest_egress.settings import base_directory, lookup
+from pytest_egress.report.findings import Finding, finding_of_call, finding_of_outcome
+from pytest_egress.report.properties import properties_of
+from pytest_egress.report.run import Run, Test
+from pytest_egress.report.sheets import Sheets, sheets_of
+from pytest_egress.reporting import REPORTS, Reports
+from pytest_egress.settings import lookup
 
 __all__ = ["Gathering"]
 
-_OUTPUT = "egress_gathered"
-_RECORD_OPTIONS = ("--egress-record", "--egress-record-sidecar")
+_ATTRIBUTE = "egress_gathered"
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A test whose phases are being reported.
+
+    A test that is run again, as pytest-rerunfailures does, begins anew with its set-up.
+    """
+
+    location: tuple[str, int]
+    outcome: str = "passed"
+    seconds: float = 0.0
+    message: str = ""
+    has_pod: bool = False
+    findings: list[Finding] = field(default_factory=list)
 
 
 class Gathering:
-    """The plugin that is there where coverage or a record is asked for.
+    """The plugin that is there where coverage, a record or a report is asked for.
 
-    Under xdist each worker gathers for itself; the controller joins what they have.
+    Under xdist each worker sends what it has with its tests; the controller joins that.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._facts: dict[Fact, None] = {}
-        self._declared: dict[Declaration, None] = {}
-        self._contracts: set[int] = set()
+        self._is_worker = hasattr(config, "workerinput")
+        self._with_words = any(lookup(config, name)[0] for name in REPORTS)
+        self._for_junit = bool(config.getoption("xmlpath", None))
+        self._began = time.time()
+        self._described: set[str] = set()
+        self._backends: dict[str, None] = {}
+        self._pending: dict[str, Any] = {}
+        self._seen: dict[tuple[int, str], Contract] = {}
+        self._contracts: dict[Sheets, None] = {}
+        self._tests: dict[str, _Growing] = {}
         self._told: list[str] = []
+        self._reports: Reports | None = None
 
-    def declare(self, contract: Contract) -> None:
-        """A contract that some test runs under."""
-        if id(contract) not in self._contracts:
-            self._contracts.add(id(contract))
-            self._declared.update(dict.fromkeys(declarations_of(contract)))
+    # -- where the tests run --------------------------------------------------------------------
+
+    def enter(self, contract: Contract, backend: Backend) -> None:
+        """A test gets a pod under a contract."""
+        self._pending["pod"] = True
+        # A policy makes another contract of the same entries for every test.
+        key = id(contract.service_entries), contract.mesh.outbound_traffic_policy.mode
+        if key not in self._seen:
+            self._seen[key] = contract
+            self._pending.setdefault("contracts", []).append(sheets_of(contract).to_json())
+        if backend.name not in self._described:
+            self._described.add(backend.name)
+            try:
+                self._pending["backend"] = backend.describe()
+            except BackendError as error:
+                self._pending["backend"] = f"{backend.name} ({error.tried})"
 
     def add_outcome(self, outcome: Outcome, test: str) -> None:
         """What a probe of a test has found."""
-        self._facts[fact_of_outcome(outcome, test)] = None
+        self._add(finding_of_outcome(outcome, test, words=self._with_words))
 
     def add_calls(self, calls: Iterable[Call], test: str) -> None:
         """What a test's own code, or a command of it, has called."""
         for call in calls:
-            self._facts[fact_of_call(call, test)] = None
+            self._add(finding_of_call(call, test))
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Take what a worker has gathered."""
-        del error
-        gathered = getattr(node, "workeroutput", {}).get(_OUTPUT, {})
-        self._facts.update(dict.fromkeys(map(Fact.from_json, gathered.get("facts", ()))))
-        self._declared.update(
-            dict.fromkeys(map(Declaration.from_json, gathered.get("declared", ())))
-        )
+    def _add(self, finding: Finding) -> None:
+        self._pending.setdefault("findings", []).append(finding)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Send what was found along with the report of the phase it was found in."""
+        pending, self._pending = self._pending, {}
+        findings = pending.get("findings", [])
+        if self._for_junit:
+            item.user_properties.extend(properties_of(findings))
+        report = yield
+        if pending:
+            if findings:
+                pending["findings"] = [finding.to_json() for finding in findings]
+            setattr(report, _ATTRIBUTE, json.dumps(pending))
+        return report
+
+    # -- where the results come together --------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what a test has found."""
+        if self._is_worker:
+            return
+        if report.when == "setup" or report.nodeid not in self._tests:
+            file, line, _ = report.location
+            self._tests[report.nodeid] = _Growing((file, (line or 0) + 1))
+        test = self._tests[report.nodeid]
+        _add_phase(test, report)
+        gathered = getattr(report, _ATTRIBUTE, "")
+        if not gathered:
+            return
+        delattr(report, _ATTRIBUTE)  # nobody else's: pytest keeps every report to the end
+        values = json.loads(gathered)
+        test.has_pod = True
+        test.findings.extend(map(Finding.from_json, values.get("findings", ())))
+        self._contracts.update(dict.fromkeys(map(Sheets.from_json, values.get("contracts", ()))))
+        if "backend" in values:
+            self._backends[values["backend"]] = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Hand over to the controller, or judge and write."""
-        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
-        if output is not None:
-            output[_OUTPUT] = {
-                "facts": [fact.to_json() for fact in self._facts],
-                "declared": [it.to_json() for it in self._declared],
-            }
+        """Judge and write, where the results are."""
+        if self._is_worker:
             return
-        if lookup(self._config, "contract")[0]:
-            self.declare(loader(self._config).for_run())
+        run = self._run()
         failed = False
         if lookup(self._config, "record")[0]:
-            failed = not self._record()
-        elif self._tell_coverage():
-            failed = True
+            from pytest_egress.recording import record
+
+            good, told = record(self._config, dict.fromkeys(it.fact for it in run.findings))
+            failed = not good
+            self._told.extend(told)
+        elif lookup(self._config, "cov")[0] or lookup(self._config, "cov-fail-under")[0]:
+            failed = self._tell_coverage(run)
+        if not self._config.getoption("collectonly", default=False):
+            self._reports = Reports(self._config, run)
+            failed = not self._reports.write() or failed
         if failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -97,10 +165,37 @@ class Gathering:
             terminalreporter.section("egress record" if recorded else "egress coverage")
             for line in self._told:
                 terminalreporter.line(line)
+        if self._reports is not None:
+            self._reports.tell(terminalreporter)
 
-    def _tell_coverage(self) -> bool:
+    def _run(self) -> Run:
+        from importlib.metadata import version
+
+        contracts = dict(self._contracts)
+        if lookup(self._config, "contract")[0]:
+            contracts = {sheets_of(loader(self._config).for_run()): None, **contracts}
+        others = Counter(test.outcome for test in self._tests.values() if not test.has_pod)
+        return Run(
+            version("pytest-egress"),
+            ", ".join(self._backends),
+            datetime.fromtimestamp(self._began, timezone.utc).isoformat(timespec="seconds"),
+            round(time.time() - self._began, 3),
+            tuple(sorted(self._finished(), key=lambda test: (test.file, test.line, test.id))),
+            tuple(contracts),
+            tuple(sorted(others.items())),
+        )
+
+    def _finished(self) -> Iterable[Test]:
+        for name, test in self._tests.items():
+            if test.has_pod:
+                seconds = round(test.seconds, 6)
+                yield Test(
+                    name, *test.location, test.outcome, seconds, test.message, tuple(test.findings)
+                )
+
+    def _tell_coverage(self, run: Run) -> bool:
         """Gather the lines; true where the share is too small."""
-        coverage = cover(self._declared, self._facts)
+        coverage = run.coverage
         wanted = lookup(self._config, "cov-fail-under")[0]
         self._told.extend(coverage.lines())
         if coverage.percent >= wanted:
@@ -108,75 +203,15 @@ class Gathering:
         self._told.append(f"FAIL: {wanted:g} % are required (egress_cov_fail_under)")
         return True
 
-    def _record(self) -> bool:
-        """Write the file and prove it; false where it is not good."""
-        value, source = lookup(self._config, "record")
-        path = base_directory(self._config, source) / value
-        existing = path.read_text(encoding="utf-8") if path.exists() else ""
-        entries = entries_for(self._facts, self._taken())
-        if not entries:
-            self._told.append("nothing was called that the contract does not declare")
-            return True
-        text = to_yaml(entries)
-        if lookup(self._config, "record-sidecar")[0]:
-            hosts = [fact.host for fact in self._facts if fact.cluster]
-            text += "---\n" + sidecar_yaml(hosts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{existing.rstrip()}\n---\n{text}" if existing else text, encoding="utf-8")
-        noun = "ServiceEntry" if len(entries) == 1 else "ServiceEntries"
-        self._told.append(f"{len(entries)} {noun} written to {value}")
-        for entry in entries:
-            ports = ", ".join(f"{number}/{protocol}" for number, protocol in entry.ports)
-            self._told.append(f"  {entry.name}: {', '.join(entry.hosts)} on {ports}")
-            self._told.extend(f"    {note}" for note in entry.notes)
-        return self._prove(path)
 
-    def _taken(self) -> set[str]:
-        """Names of entries that the contract has already."""
-        if not lookup(self._config, "contract")[0]:
-            return set()
-        contract = loader(self._config).for_run()
-        return {entry.metadata.name for entry in contract.service_entries}
-
-    def _prove(self, path: Path) -> bool:
-        """Run the same tests once more, in a closed mesh with the recorded file."""
-        value, source = lookup(self._config, "contract")
-        base = base_directory(self._config, source)
-        contracts = [str(base / item) if "\n" not in item else item for item in value]
-        command = [sys.executable, "-m", "pytest", *self._arguments(), "--egress-capture"]
-        command += ["--egress-policy=REGISTRY_ONLY", "--egress-on-blocked=fail"]
-        command += [f"--egress-contract={item}" for item in dict.fromkeys([*contracts, str(path)])]
-        environment = {
-            name: text
-            for name, text in os.environ.items()
-            if not name.startswith(("PYTEST_EGRESS_RECORD", "PYTEST_CURRENT_TEST", "PYTEST_XDIST"))
-        }
-        done = subprocess.run(  # noqa: S603 - this very run, once more
-            command,
-            cwd=self._config.invocation_params.dir,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        last = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1:] or ["no output"]
-        if done.returncode == 0:
-            self._told.append(f"proven by a second run that enforced it: {last[0].strip('= ')}")
-            return True
-        self._told.append(
-            f"NOT GOOD: the second run, which enforced it, ended with {done.returncode}:"
-        )
-        self._told.extend(f"  | {line}" for line in done.stdout.splitlines()[-30:])
-        return False
-
-    def _arguments(self) -> list[str]:
-        """The arguments of this run less those that record."""
-        kept: list[str] = []
-        arguments = iter(map(str, self._config.invocation_params.args))
-        for argument in arguments:
-            name, equals, _ = argument.partition("=")
-            if name not in _RECORD_OPTIONS:
-                kept.append(argument)
-            elif name == "--egress-record" and not equals:
-                next(arguments, None)
-        return kept
+def _add_phase(test: _Growing, report: pytest.TestReport) -> None:
+    """What one phase says of how a test ended."""
+    test.seconds += report.duration
+    expected = hasattr(report, "wasxfail")
+    if report.failed:
+        test.outcome = "error" if report.when in {"setup", "teardown"} else "failed"
+        test.message = "\n\n".join(filter(None, (test.message, report.longreprtext)))
+    elif report.skipped:
+        test.outcome = "xfailed" if expected else "skipped"
+    elif expected and report.when == "call":
+        test.outcome = "xpassed"

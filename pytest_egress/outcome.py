@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn
 
 from pytest_egress.contract.position import Position
+from pytest_egress.contract.resources import Workload
 from pytest_egress.errors import InconclusiveError
 from pytest_egress.evidence import Evidence, Hop
 from pytest_egress.flags import Flags
@@ -31,6 +32,7 @@ class Outcome:
         observation: what was seen: the attempt, the proxy's record, the outside's.
         declared_by: where the contract declares what was reached; the rule of a VirtualService
             that decided comes last.
+        workload: who asked: the pod's namespace and labels; None where nobody said.
     """
 
     target: str
@@ -38,6 +40,7 @@ class Outcome:
     observation: Observation
     declared_by: tuple[Position, ...] = ()
     _explain: Callable[[], str] = field(default=str, compare=False)
+    workload: Workload | None = field(default=None, compare=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -234,7 +237,11 @@ class Outcome:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the explanation as text: a contract cannot leave its process (pytest-xdist)."""
         told = partial(str, self.explain())
-        return Outcome, (self.target, self.judgement, self.observation, self.declared_by, told)
+        values = (self.target, self.judgement, self.observation, self.declared_by, told)
+        asking = self.workload
+        if asking is not None:
+            asking = replace(asking, labels=dict(asking.labels))  # a mapping proxy stays at home
+        return Outcome, (*values, asking)
 
     def __bool__(self) -> NoReturn:
         raise TypeError(

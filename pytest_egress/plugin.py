@@ -50,7 +50,7 @@ _MARKERS = {
 }
 _EXPECTATIONS = ("egress_reachable", "egress_blocked", "egress_resolves")
 _SECTION = "egress evidence"
-_GATHERED = ("cov", "cov-fail-under", "record")
+_GATHERED = ("cov", "cov-fail-under", "record", "json")
 _CAPTURED: pytest.StashKey[str] = pytest.StashKey()
 _MOST_OUTCOMES = 10  # in the section of one failing test
 
@@ -70,7 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.stash[COMPARING] = comparing = Comparing(config, backends, _needs_pod)
         config.pluginmanager.register(comparing, "egress-comparing")
-    if any(lookup(config, name)[0] for name in _GATHERED):
+    asked = any(lookup(config, name)[0] for name in _GATHERED)
+    if asked or config.getoption("xmlpath", None):
         from pytest_egress.gathering import Gathering
 
         config.stash[GATHERING] = gathering = Gathering(config)

@@ -257,6 +257,12 @@ SETTINGS = (
         parse=_truth,
         flag=True,
     ),
+    Setting(
+        "json",
+        "write what the run found to this file, as JSON",
+        "",
+        metavar="FILE",
+    ),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 

@@ -30,6 +30,7 @@ _UNPRINTABLE = re.compile(
 )
 _INDENTED_WRONG = re.compile(r"[ ]*(\t|[ \t]*[\u00a0\u2000-\u200b\u202f\u3000])[ \t\u00a0]*\S")
 _TEMPLATE = re.compile(r"\{\{|\{%|\$\{")
+_BEFORE = re.compile(r"(?:[ \t]*(?:---)?[ \t]*\r?\n)*")
 _NULLS = frozenset(["", "~", "null", "Null", "NULL"])
 
 
@@ -84,6 +85,14 @@ class Document:
     def preamble(self) -> str:
         """What stands between the document before and this one: markers and comments."""
         return self.source.text[self._span[0] : self._root.start_mark.index]
+
+    def excerpt(self) -> tuple[Position, str]:
+        """Its text, the marker before it left out, and the place where that begins."""
+        begin, end = self._span
+        text = self.source.text[begin:end]
+        start = _BEFORE.match(text)
+        skipped = start.end() if start else 0
+        return self.source.position(begin + skipped), text[skipped:].rstrip()
 
     def is_empty(self) -> bool:
         """Whether the document says nothing at all (only comments, ``null`` or ``{}``)."""

@@ -25,6 +25,10 @@ class Locator:
         """The position of the value at ``path``, or of its key; of the nearest parent if absent."""
         return self._document.position(self._base + path, key=key)
 
+    def excerpt(self) -> tuple[Position, str]:
+        """The text of the whole document, and the place where it begins."""
+        return self._document.excerpt()
+
 
 class Report:
     """Collects the problems of one object.

@@ -8,11 +8,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SchemaError", "validate_sarif"]
+from pytest_egress.report.as_json import schema_text
 
-_TYPES: dict[str, type] = {"object": dict, "array": list, "string": str, "integer": int}
-_SAID = {"$schema", "$defs", "title"}  # of the schema itself
+__all__ = ["SchemaError", "validate_run", "validate_sarif"]
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "null": type(None),
+}
+_SAID = {"$schema", "$defs", "title", "description"}  # of the schema itself
 _FORMATS = {
+    "date-time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
     "uri": r"[a-z][a-z0-9+.-]*:[^\s\\<>\"{}|^`]+",
     "uri-reference": r"[^\s\\<>\"{}|^`]+",
 }
@@ -44,6 +54,16 @@ def validate_sarif(log: Any) -> None:
         assert len(prints) == len(set(prints))
 
 
+def validate_run(run: Any) -> None:
+    """Hold a JSON report to the schema that the package publishes.
+
+    Raises:
+        SchemaError: it does not fit.
+    """
+    schema = json.loads(schema_text())
+    _check(run, schema, schema, "$")
+
+
 def _check(value: Any, schema: Any, root: Any, at: str) -> None:
     for word, wanted in schema.items():
         if word == "$ref":
@@ -51,6 +71,9 @@ def _check(value: Any, schema: Any, root: Any, at: str) -> None:
         elif word == "properties":
             for name in wanted.keys() & value.keys():
                 _check(value[name], wanted[name], root, f"{at}.{name}")
+        elif word == "propertyNames":
+            for name in value:
+                _check(name, wanted, root, f"{at}: name")
         elif word == "items":
             for i, item in enumerate(value):
                 _check(item, wanted, root, f"{at}[{i}]")
@@ -66,7 +89,9 @@ def _check(value: Any, schema: Any, root: Any, at: str) -> None:
 def _fits(value: Any, word: str, wanted: Any) -> bool:
     match word:
         case "type":
-            return isinstance(value, _TYPES[wanted]) and not isinstance(value, bool)
+            kinds = [wanted] if isinstance(wanted, str) else wanted
+            fits = any(isinstance(value, _TYPES[kind]) for kind in kinds)
+            return fits and not isinstance(value, bool)
         case "const":
             return bool(value == wanted)
         case "enum":
@@ -78,7 +103,9 @@ def _fits(value: Any, word: str, wanted: Any) -> bool:
         case "format":
             return re.fullmatch(_FORMATS[wanted], value) is not None
         case "minimum":
-            return bool(value >= wanted)
+            return value is None or bool(value >= wanted)
+        case "maximum":
+            return bool(value <= wanted)
         case "minLength" | "minItems" | "minProperties":
             return bool(len(value) >= wanted)
         case "uniqueItems":
