@@ -23,7 +23,7 @@ from pytest_egress.upstream.journal import Journal
 from pytest_egress.upstream.names import Names, check_address, check_port
 from pytest_egress.upstream.originals import Originals
 from pytest_egress.upstream.places import Place, Places, Slot, distinct_loopback
-from pytest_egress.upstream.pool import Acceptor, Address, Workers
+from pytest_egress.upstream.pool import Acceptor, Address, Workers, pair
 from pytest_egress.upstream.record import Connection
 from pytest_egress.upstream.responder import Conversation
 from pytest_egress.upstream.rules import Rules, Scope
@@ -257,6 +257,41 @@ class Outside:
         port = check_port(override) if override else 0
         with self._lock:
             return self._originals.number(port)
+
+    def take(self, client: Address, address: str, port: int) -> socket.socket:
+        """Take in a connection that was made elsewhere, such as in a pod, and is carried here.
+
+        `Upstream.refuse` acts like `Upstream.reset` on it, and `Upstream.hang` like
+        `Upstream.silent`: it has been accepted already.
+
+        Args:
+            client: who dialled: address and port.
+            address: the simulated address that was dialled.
+            port: its port.
+
+        Returns:
+            The other end, to carry its bytes to and from.
+
+        Raises:
+            ValueError: the address or port is not one.
+        """
+        address, slot = check_address(address), Slot(check_port(port))
+        theirs, ours = pair()
+        with self._lock:
+            place = self._zone.place_of(address) or Place(address, address, every_port=False)
+            try:
+                link = Conversation(self._site, ours, client, place, slot)
+            except BaseException:
+                theirs.close()
+                ours.close()
+                raise
+        link.record.place = f"{address}:{port}"
+        self._workers.submit(link)
+        return theirs
+
+    def answer(self, query: bytes, *, udp: bool = True) -> bytes | None:
+        """Return the answer to a DNS query of a pod elsewhere; None: none is to be sent."""
+        return self._servers["pod"].responder.respond(query, udp=udp)
 
     def real(self, address: str, port: int) -> tuple[str, int] | None:
         """Return what a loopback address and port stand for; None if several, or nothing."""

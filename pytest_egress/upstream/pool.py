@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from queue import SimpleQueue
 
-__all__ = ["Accepted", "Acceptor", "Address", "Wire", "Workers", "dial"]
+__all__ = ["Accepted", "Acceptor", "Address", "Wire", "Workers", "dial", "pair"]
 
 Address = tuple[str, int]
 Accepted = Callable[[socket.socket, Address], None]
@@ -27,6 +27,24 @@ def dial(sock: socket.socket, address: Address) -> None:
     itself must not go through the proxy.
     """
     super(socket.socket, sock).connect(address)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return the two ends of a TCP connection on loopback; unlike a socketpair it can be reset."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            dial(one, listener.getsockname())
+            while True:
+                other, peer = listener.accept()
+                if peer == one.getsockname():
+                    return one, other
+                other.close()  # a stranger, who found the port open for a moment
+        except BaseException:
+            one.close()
+            raise
 
 
 class Wire(ABC):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pytest_egress.backends.agent.bundle import command
 from pytest_egress.backends.agent.connection import AgentLostError, Connection
@@ -63,7 +63,7 @@ class Agent:
         name: what the pod is called in messages.
         python: the interpreter in the pod.
         start_timeout: seconds that the agent may take until it answers.
-        on_message: called with each message of the agent that is no answer.
+        on_start: called with each new stream before it is used: to listen, to serve names.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Agent:
         name: str = "the test pod",
         python: str = "python3",
         start_timeout: float = 30.0,
-        on_message: Callable[[Connection, Mapping[str, Any]], None] | None = None,
+        on_start: Callable[[Connection], None] | None = None,
     ) -> None:
         self.name = name
         self._connect = connect
         self._command = command(python)
         self._start_timeout = start_timeout
-        self._on_message = on_message
+        self._on_start = on_start
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._closed = False
@@ -204,6 +204,18 @@ class Agent:
         """
         return self._current().file(content)
 
+    def dial(self, address: str, port: int, timeout: float) -> tuple[socket.socket, str]:
+        """Connect from the pod to ``address:port``.
+
+        Returns:
+            A socket of this machine that the connection is carried to, and its source in the pod.
+
+        Raises:
+            OSError: it cannot be connected.
+            AgentLostError: the agent cannot be started, or was lost meanwhile.
+        """
+        return self._current().dial(address, port, timeout)
+
     def close(self) -> None:
         """End the agent and all that it runs. Twice is once."""
         with self._lock:
@@ -224,9 +236,15 @@ class Agent:
                 lambda: self._connect(self._command),
                 self.name,
                 self._start_timeout,
-                self._on_message,
             )
             self.connects += 1
+            if self._on_start is not None:
+                try:
+                    self._on_start(self._connection)
+                except BaseException:
+                    self._connection.close()
+                    self._connection = None
+                    raise
             return self._connection
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from pytest_egress.backends.agent.bundle import first_line
+from pytest_egress.backends.agent.inside.tunnel import Tunnels
 from pytest_egress.backends.agent.inside.wire import (
     PROTOCOL,
     LineError,
@@ -19,6 +21,7 @@ from pytest_egress.backends.agent.inside.wire import (
     decode,
     encode,
     pack,
+    unpack,
 )
 from pytest_egress.backends.agent.stream import Stream
 from pytest_egress.errors import BackendError, ProbeError
@@ -29,7 +32,11 @@ _PING_INTERVAL = 5.0  # seconds
 _SILENCE = 20.0  # seconds without a byte, asked for several times, that mean the agent is gone
 _JOIN = 5.0
 
-OnMessage = Callable[["Connection", Mapping[str, Any]], None]
+#: Gets a connection that was made in the pod: its client (``ip:port``), its destination there.
+#: Returns the socket that it is carried to, or None to reset it.
+Accepted = Callable[[str, tuple[str, int]], "socket.socket | None"]
+#: Answers a DNS query (bytes; the flag says whether over UDP); None: not at all.
+Answer = Callable[[bytes, bool], "bytes | None"]
 
 
 class AgentLostError(BackendError):
@@ -39,10 +46,13 @@ class AgentLostError(BackendError):
 class Connection:
     """A stream with a running agent at its other end; see `open`."""
 
-    def __init__(self, stream: Stream, name: str, on_message: OnMessage | None) -> None:
+    def __init__(self, stream: Stream, name: str) -> None:
         self._stream = stream
         self._name = name
-        self._on_message = on_message
+        self._acceptors: dict[str, Accepted] = {}
+        self._answer: Answer | None = None
+        self._tunnels = Tunnels(self._send_quietly)
+        self._tunnel_numbers = itertools.count(1, 2)  # the agent has the even ones
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
@@ -66,7 +76,6 @@ class Connection:
         connect: Callable[[], Stream],
         name: str,
         timeout: float,
-        on_message: OnMessage | None = None,
     ) -> Connection:
         """Start an agent and return once it has answered.
 
@@ -77,7 +86,7 @@ class Connection:
             stream = connect()
         except OSError as error:
             raise AgentLostError(f"no stream to {name}", str(error)) from error
-        connection = cls(stream, name, on_message)
+        connection = cls(stream, name)
         connection._reader.start()
         try:
             connection._write(first_line())
@@ -148,6 +157,76 @@ class Connection:
             self._files[content] = known
         return known
 
+    def listen(self, address: str, port: int, name: str, accepted: Accepted) -> int:
+        """Carry the connections to a port in the pod; returns the port.
+
+        Args:
+            address: of the pod, to listen on.
+            port: 0: any that is free.
+            name: of this use of it, unique.
+            accepted: called in the reader's thread, so it must not wait.
+
+        Raises:
+            AgentLostError: the stream is lost.
+            ProbeError: the pod does not allow it.
+        """
+        self._acceptors[name] = accepted
+        request = {"op": "listen", "address": address, "port": port, "name": name}
+        return int(self.ask(request, _SILENCE)["port"])
+
+    def dial(self, address: str, port: int, timeout: float) -> tuple[socket.socket, str]:
+        """Connect from the pod; returns this machine's end and the source address there.
+
+        Raises:
+            OSError: it cannot be connected.
+            AgentLostError: the stream is lost.
+        """
+        number = next(self._tunnel_numbers)
+        ours, theirs = socket.socketpair()
+        self._tunnels.add(number, theirs)
+        request = {"op": "dial", "address": address, "port": port, "timeout": timeout}
+        try:
+            answer = self.ask({**request, "tunnel": number}, timeout + _SILENCE)
+        except BaseException as error:
+            ours.close()
+            self._tunnels.take({"t": number, "r": 1})
+            if isinstance(error, ProbeError):
+                raise OSError(str(error)) from None
+            raise
+        return ours, str(answer["source"])
+
+    def serve_names(
+        self,
+        address: str,
+        port: int,
+        answer: Answer,
+        *,
+        domains: Sequence[str] = (),
+        upstream: tuple[str, int] | None = None,
+    ) -> int:
+        """Be the pod's name server, on UDP and TCP; returns the port.
+
+        Args:
+            address: of the pod, to listen on.
+            port: 0: any that is free.
+            answer: called in the reader's thread, so it must not wait.
+            domains: names under these are not answered but asked of ``upstream``.
+            upstream: the cluster's name server.
+
+        Raises:
+            AgentLostError: the stream is lost.
+            ProbeError: the pod does not allow it.
+        """
+        self._answer = answer
+        request = {
+            "op": "names",
+            "address": address,
+            "port": port,
+            "domains": list(domains),
+            "upstream": upstream,
+        }
+        return int(self.ask(request, _SILENCE)["port"])
+
     def close(self) -> None:
         """End the stream, and with it the agent. Twice is once."""
         self._lose("it has been closed")
@@ -182,13 +261,32 @@ class Connection:
             self._hello.set_result(message)
             return
         if "id" not in message:
-            if self._on_message is not None:
-                self._on_message(self, message)
+            self._hear(message)
             return
         with self._lock:
             answer = self._waiting.pop(message["id"], None)
         if answer is not None:
             answer.set_result(message)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """Take a message that is no answer."""
+        if "accepted" in message:
+            address, port = message["to"]
+            sock = self._acceptors[message["accepted"]](message["peer"], (address, port))
+            if sock is None:
+                self._tunnels.refuse(message["t"])
+            else:
+                self._tunnels.add(message["t"], sock)
+        elif "t" in message:
+            self._tunnels.take(message)
+        elif "q" in message and self._answer is not None:
+            data = self._answer(unpack(message["d"]), message["u"])
+            self._send_quietly({"q": message["q"], "d": pack(data) if data else ""})
+
+    def _send_quietly(self, message: dict[str, Any]) -> None:
+        """Send, or know that the stream is lost already."""
+        with contextlib.suppress(AgentLostError):
+            self.send(message)
 
     def _ping(self) -> None:
         while not self._ended.wait(_PING_INTERVAL):
@@ -213,6 +311,7 @@ class Connection:
         if first:
             if not self._hello.done():
                 self._hello.set_exception(AgentLostError(why))
+            self._tunnels.close()
             self._stream.close()
 
 

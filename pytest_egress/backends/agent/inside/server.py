@@ -15,6 +15,8 @@ from typing import Any
 
 from pytest_egress.backends.agent.inside.commands import Commands
 from pytest_egress.backends.agent.inside.files import Files
+from pytest_egress.backends.agent.inside.listening import Listening
+from pytest_egress.backends.agent.inside.names import Names
 from pytest_egress.backends.agent.inside.probing import Probing
 from pytest_egress.backends.agent.inside.wire import PROTOCOL, Lines, decode, encode
 
@@ -41,6 +43,8 @@ class Server:
         self._lock = threading.Lock()
         self._workers = ThreadPoolExecutor(_WORKERS, "agent")
         self._commands = Commands()
+        self._listening = Listening(self.send)
+        self._names = Names(self.send)
         files, probing = Files(), Probing()
         self._operations: dict[str, Operation] = {
             "ping": lambda _: {},
@@ -48,6 +52,9 @@ class Server:
             "lookup": probing.lookup,
             "exec": self._commands.run,
             "file": files.add,
+            "listen": self._listening.listen,
+            "dial": self._listening.dial,
+            "names": self._names.serve,
         }
 
     def run(self) -> None:
@@ -88,6 +95,10 @@ class Server:
     def _take(self, message: dict[str, Any]) -> None:
         if message.get("op") == "ping":  # told at once, however much else is under way
             self.send({"id": message.get("id"), "result": {}})
+        elif "t" in message:
+            self._listening.tunnels.take(message)
+        elif "q" in message:
+            self._names.answered(message)
         elif message.get("op") == "cancel":
             self._commands.cancel(message.get("of"))
         else:
