@@ -31,7 +31,7 @@ __all__ = [
     "egress_upstreams",
 ]
 
-_MARKERS = {
+MARKERS = {
     "egress_contract(*sources)": "the contract of this test: paths or globs (relative to the test "
     "file) or YAML text.",
     "egress_policy(mode)": "the mesh's outboundTrafficPolicy for this test, REGISTRY_ONLY or "
@@ -62,7 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
-    for signature, meaning in _MARKERS.items():
+    for signature, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{signature}: {meaning}")
     backends = lookup(config, "backend")[0]
     if len(backends) > 1:

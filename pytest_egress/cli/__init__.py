@@ -20,14 +20,14 @@ from pytest_egress.cli.doctor import add_doctor
 from pytest_egress.cli.init import add_init
 from pytest_egress.errors import BackendError, ContractError, ProbeError
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 FAILED, UNUSABLE, NO_ANSWER = 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see the module's docstring."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except (ContractError, ProbeError) as error:
@@ -44,18 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line as it is parsed."""
+    root = argparse.ArgumentParser(
         prog="pytest-egress",
         description="Try an Istio egress contract against a real Envoy.",
         epilog="exit codes: 0 holds, 1 does not hold, 2 cannot be used, 3 no answer",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
     _add_probe(commands)
     _add_validate(commands)
     add_doctor(commands)
     add_init(commands)
-    return parser
+    return root
 
 
 def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
