@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-__all__ = ["SETTINGS", "Setting", "add_options", "lookup", "parse_workload"]
+__all__ = ["SETTINGS", "Setting", "add_options", "lookup", "outside_of_pytest", "parse_workload"]
 
 
 def _paths(text: str) -> list[str]:
@@ -315,6 +315,24 @@ def lookup(config: pytest.Config, name: str, item: pytest.Item | None = None) ->
             return list(ini), "ini"
         return _parse(setting, str(ini), f"ini {setting.ini}"), "ini"
     return setting.default, "default"
+
+
+def outside_of_pytest(name: str) -> Any:
+    """A setting's value where there is no run of pytest: of the environment, else the default.
+
+    Raises:
+        ProbeError: the variable cannot be read.
+    """
+    setting = _BY_NAME[name]
+    text = os.environ.get(setting.variable)
+    if text is None:
+        return setting.default
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        from pytest_egress.errors import ProbeError
+
+        raise ProbeError(f"{setting.variable}={text}: {error}") from None
 
 
 def base_directory(config: pytest.Config, source: str) -> Path:

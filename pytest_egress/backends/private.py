@@ -16,9 +16,16 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["PrivateDirectory", "sweep"]
+if TYPE_CHECKING:
+    from pytest_egress.backends.ownership import Leftover
+    from pytest_egress.backends.registry import Get
+
+__all__ = ["PrivateDirectory", "leftovers", "sweep"]
 
 _PREFIX = f"pytest-egress-{os.getuid() if hasattr(os, 'getuid') else 0}-"
 _NEW = "." + _PREFIX
@@ -95,18 +102,46 @@ def sweep() -> list[Path]:
     A directory belongs to a dead run when nobody holds its lock. One that is still being made is
     given a minute.
     """
-    removed = []
-    for path in [*_base().glob(_PREFIX + "*"), *_base().glob(_NEW + "*")]:
-        # OSError: its lock is held, or another run has been faster.
-        with contextlib.suppress(OSError), (path / _LOCK).open() as lock:
-            if path.name.startswith(_NEW) and time.time() - path.stat().st_mtime < _MAKING:
-                continue
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for pid_file in path.glob(f"*/*{_PID_SUFFIX}"):
-                _kill(pid_file, path)
-            shutil.rmtree(path, ignore_errors=True)
-            removed.append(path)
-    return removed
+    return [path for path in _directories() if _remove(path)]
+
+
+def leftovers(get: Get) -> list[Leftover]:
+    """The directories of dead runs of this user."""
+    del get  # no setting says where they are
+    from pytest_egress.backends.ownership import Leftover
+
+    return [
+        Leftover("directory", str(path), None, kept=False, remove=partial(_remove, path))
+        for path in _directories()
+        if _dead(path, lambda: None)
+    ]
+
+
+def _directories() -> list[Path]:
+    return sorted([*_base().glob(_PREFIX + "*"), *_base().glob(_NEW + "*")])
+
+
+def _remove(path: Path) -> bool:
+    """Remove a directory and end what runs in it, unless its run is alive."""
+
+    def remove() -> None:
+        for pid_file in path.glob(f"*/*{_PID_SUFFIX}"):
+            _kill(pid_file, path)
+        shutil.rmtree(path, ignore_errors=True)
+
+    return _dead(path, remove)
+
+
+def _dead(path: Path, act: Callable[[], None]) -> bool:
+    """Whether the run of a directory is dead; ``act`` while nobody else can take it over."""
+    # OSError: its lock is held, or another run has been faster.
+    with contextlib.suppress(OSError), (path / _LOCK).open() as lock:
+        if path.name.startswith(_NEW) and time.time() - path.stat().st_mtime < _MAKING:
+            return False
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        act()
+        return True
+    return False
 
 
 def _kill(pid_file: Path, owner: Path) -> None:

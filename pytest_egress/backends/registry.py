@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_egress.errors import BackendError
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.ownership import Leftover
     from pytest_egress.backends.protocol import Backend
 
-__all__ = ["Kind", "create", "kind", "names", "register"]
+__all__ = ["Kind", "create", "kind", "leftovers", "missing", "names", "register"]
 
 #: Gives a setting's value by its name, as in the table of docs/settings.md: ``get("timeout")``.
 Get = Callable[[str], Any]
@@ -29,6 +30,9 @@ class Kind:
             starting anything.
         needs: the top-level modules of its extra.
         extra: the extra that brings them.
+        leftovers: ``module:function``; the function takes `Get` and lists what runs have made and
+            is still there (`pytest_egress.backends.ownership.Leftover`). It raises BackendError
+            where it cannot look.
         whole: whether it enforces every field of the API: nothing of a contract is refused for
             want of a cluster.
     """
@@ -37,10 +41,20 @@ class Kind:
     factory: str
     needs: tuple[str, ...] = ()
     extra: str = ""
+    leftovers: str = field(default="", kw_only=True)
     whole: bool = field(default=False, kw_only=True)
 
 
-_KINDS = {kind.name: kind for kind in (Kind("local", "pytest_egress.backends.local:create"),)}
+_KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "local",
+            "pytest_egress.backends.local:create",
+            leftovers="pytest_egress.backends.private:leftovers",
+        ),
+    )
+}
 
 
 def register(kind: Kind) -> None:
@@ -80,12 +94,38 @@ def create(name: str, get: Get) -> Backend:
         BackendError: a package that it needs is not installed.
     """
     chosen = kind(name)
-    missing = [it for it in chosen.needs if importlib.util.find_spec(it) is None]
-    if missing:
+    backend: Backend = _load(chosen, chosen.factory)(get)
+    return backend
+
+
+def leftovers(name: str, get: Get) -> list[Leftover]:
+    """What runs have made on a backend and is still there, theirs that go on included.
+
+    Raises:
+        ValueError: there is no backend of that name.
+        BackendError: a package that it needs is not installed, or it cannot be asked.
+    """
+    chosen = kind(name)
+    return list(_load(chosen, chosen.leftovers)(get)) if chosen.leftovers else []
+
+
+def missing(chosen: Kind) -> list[str]:
+    """The packages that a backend needs and that are not installed."""
+    return [it for it in chosen.needs if importlib.util.find_spec(it) is None]
+
+
+def _load(chosen: Kind, what: str) -> Callable[[Get], Any]:
+    """Import a function of a backend.
+
+    Raises:
+        BackendError: a package that it needs is not installed.
+    """
+    lacking = missing(chosen)
+    if lacking:
         raise BackendError(
-            f"the backend {name} needs the Python package {' and '.join(missing)}",
+            f"the backend {chosen.name} needs the Python package {' and '.join(lacking)}",
             next_step=f"pip install 'pytest-egress[{chosen.extra}]'",
         )
-    module, _, function = chosen.factory.partition(":")
-    backend: Backend = getattr(importlib.import_module(module), function)(get)
-    return backend
+    module, _, function = what.partition(":")
+    found: Callable[[Get], Any] = getattr(importlib.import_module(module), function)
+    return found

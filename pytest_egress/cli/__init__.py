@@ -2,11 +2,12 @@
 
 Exit codes:
     0  everything asked for holds: every URL was reachable, every document is acceptable, what is
-       required works, the test that was written passes
+       required works, the test that was written passes, what runs have left is removed
     1  something does not hold: a URL that is not reachable, a document that Istio refuses,
        something required that does not work here
     2  the command, the contract or the name of a file to write cannot be used
-    3  no answer: a verdict was INCONCLUSIVE, or the proxy could not be brought up
+    3  no answer: a verdict was INCONCLUSIVE, the proxy could not be brought up, or something
+       that runs have left could not be removed
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pytest_egress.cli.clean import add_clean
 from pytest_egress.cli.doctor import add_doctor
 from pytest_egress.cli.init import add_init
 from pytest_egress.errors import BackendError, ContractError, ProbeError
@@ -54,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     _add_probe(commands)
     _add_validate(commands)
+    add_clean(commands)
     add_doctor(commands)
     add_init(commands)
     return root

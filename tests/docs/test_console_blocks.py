@@ -113,6 +113,8 @@ def test_commands_are_known(page: Page) -> None:
         ("validate --batch no-json.jsonl", 2),
         ("", 2),
         ("init", 0),
+        ("clean --dry-run --backend local", 0),
+        ("clean --backend nonsense", 2),
         ("init missing.yaml", 2),
         ("init --envoy /missing/envoy", 3),
         ("doctor --only --require python", 0),

@@ -100,6 +100,7 @@ def test_verdicts() -> None:
         ("init", ("option of init", "means")),
         ("probe", ("option", "means")),
         ("validate", ("option", "does")),
+        ("clean", ("option", "is for")),
     ],
 )
 def test_command_options(
