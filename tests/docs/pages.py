@@ -124,6 +124,6 @@ DOCS = {path.stem: Page(path) for path in sorted((ROOT / "docs").glob("*.md"))}
 PAGES = [
     README,
     Page(ROOT / "CHANGELOG.md"),
-    Page(ROOT / "examples/weather/README.md"),
+    *(Page(path) for path in sorted((ROOT / "examples").glob("*/README.md"))),
     *DOCS.values(),
 ]

@@ -157,14 +157,10 @@ def test_exit_codes_of_pytest(
 
 
 def test_readme_shows_the_whole_example() -> None:
-    """The first green run comes early in the README and counts the example's tests."""
+    """The first green run comes early in the README; tests/examples counts its tests."""
     lines = README.text.splitlines()
     green = next(index for index, line in enumerate(lines) if " passed in " in line)
     assert green < 48
-    example = ROOT.joinpath("examples/weather/tests/test_egress.py").read_text()
-    number = len(re.findall(r"^def test_", example, re.MULTILINE))
-    assert f" {number} passed in " in lines[green]
-    assert f"collected {number} items" in lines
 
 
 @pytest.mark.skipif(not ROOT.joinpath(".ci/run").exists(), reason="a source archive has no .ci")
