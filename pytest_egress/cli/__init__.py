@@ -134,9 +134,10 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     validate.add_argument(
         "--format",
-        choices=("text", "json", "github"),
+        choices=("text", "json", "github", "gitlab"),
         default="text",
-        help="text for people (default), one JSON object, or annotations of GitHub Actions",
+        help="text for people (default), one JSON object, annotations of GitHub Actions, or "
+        "GitLab's Code Quality report",
     )
     validate.add_argument(
         "--mesh-config",

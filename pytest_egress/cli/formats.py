@@ -1,4 +1,4 @@
-"""What ``pytest-egress validate`` prints: text for people, JSON for programs, GitHub's annotations.
+"""What ``pytest-egress validate`` prints: text, JSON, GitHub's annotations, GitLab's Code Quality.
 
 JSON is one object; ``schema`` grows when a field changes its meaning or goes away, not when one is
 added.
@@ -74,8 +74,17 @@ def tell_github(survey: Survey) -> Iterator[str]:
         yield f"::{problem.severity} {properties}::{_data(message)}"
 
 
+def tell_gitlab(survey: Survey) -> Iterator[str]:
+    """GitLab's Code Quality report."""
+    from pytest_egress.report.code_quality import code_quality
+    from pytest_egress.report.sarif import Result
+
+    found = (Result(it.rule, it.message, it.position, it.severity) for it in survey.problems)
+    yield json.dumps(code_quality(found), indent=2)
+
+
 FORMATS: Mapping[str, Callable[[Survey], Iterator[str]]] = MappingProxyType(
-    {"text": tell, "json": tell_json, "github": tell_github}
+    {"text": tell, "json": tell_json, "github": tell_github, "gitlab": tell_gitlab}
 )
 
 

@@ -283,6 +283,25 @@ def test_github(
     assert f"file={name.replace(',', '%2C')}".split(":")[0] in capsys.readouterr().out
 
 
+def test_gitlab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Code Quality report with paths of the repository; an empty one where all is well."""
+    write(tmp_path / "repo/deploy/bad.yaml", REFUSED)
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path / "repo"))
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    monkeypatch.chdir(tmp_path / "repo/deploy")
+    assert main(["validate", "--format", "gitlab", "bad.yaml"]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["severity"] == "major"
+    assert first["check_name"] == "service-entry/host-wildcard"
+    assert first["location"] == {"path": "deploy/bad.yaml", "lines": {"begin": 8}}
+    assert second["location"]["lines"]["begin"] == 12
+    good = write(tmp_path / "good.yaml", GOOD)
+    assert main(["validate", "--format", "gitlab", good]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
 def test_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each document gets a verdict and its problems with their places."""
     cases = [{"id": "good", "yaml": GOOD}, {"id": "bad", "yaml": REFUSED}, {"id": "none"}]
