@@ -118,6 +118,7 @@ def _compile_router(case: Case) -> Program:
         for it in gateway_workloads(contract)
         if it.namespace == case["namespace"] and labels <= it.labels.items()
     ]
+    gateway = replace(gateway, labels={**_labels(case), **gateway.labels})
     program = compile_gateway(contract, gateway).program
     given = {it.host for it in contract.kubernetes_services}
     inferred = {it.host for it in gateway.services} - given

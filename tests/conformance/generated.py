@@ -28,6 +28,8 @@ __all__ = ["Tally", "differences_of", "run_generated"]
 
 # istiod is asked so often whether an answer that is not ours is its only one.
 _REPEATS = 20
+# What is told of a case, beside its mesh and its resources.
+_ABOUT = ("type", "namespace", "labels", "locality", "metadata", "calls")
 # So many seconds a difference is made smaller.
 _SHRINKING = 60.0
 # So many examples come from one seed; hypothesis makes many of them twice.
@@ -154,9 +156,7 @@ def _first_difference(
 
 
 def _shown(case: Case) -> str:
-    about = [
-        f"{it}: {case[it]}" for it in ("namespace", "labels", "metadata", "calls") if it in case
-    ]
+    about = [f"{it}: {case[it]}" for it in _ABOUT if it in case]
     about += case["mesh"].splitlines()
     return "\n".join([*(f"# {line}" for line in about), case["yaml"]])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.gateway.fatal import fatal_hosts
 from pytest_egress.contract.gateway.resource import Gateway
 from pytest_egress.contract.kubernetes.inferred import selects
 from pytest_egress.contract.kubernetes.registry import cluster_services, gateway_workloads
@@ -29,7 +30,8 @@ def lint_gateways(resources: Sequence[Resource], refused: frozenset[str]) -> Ite
     """
     gateways = tuple(it for it in resources if isinstance(it, Gateway))
     for gateway in gateways:
-        yield from _panics(gateway)
+        for message, place in fatal_hosts(gateway):
+            yield Problem("warning", message, place, "lint/istiod-fails")
     if refused:
         return
     contract = _contract(resources, gateways)
@@ -45,26 +47,6 @@ def lint_gateways(resources: Sequence[Resource], refused: frozenset[str]) -> Ite
         )
         position = gateway.at("spec", "selector")
         yield Problem("warning", message, position, "lint/gateway-selector")
-
-
-def _panics(gateway: Gateway) -> Iterator[Problem]:
-    """Hosts that istiod 1.31 looks for where it has just put a single ``*``."""
-    for index, server in enumerate(gateway.servers):
-        everything = False
-        for i, host in enumerate(server.hosts):
-            namespace, slash, name = host.partition("/")
-            if not slash or namespace not in {".", "*"}:
-                continue
-            if (namespace, name) == ("*", "*"):
-                everything = True
-            elif everything:
-                message = (
-                    f'"{host}" behind "*/*" makes istiod 1.31 fail (a panic in the gateway\'s '
-                    'configuration): leave it out, since "*/*" covers it'
-                )
-                place = gateway.at("spec", "servers", index, "hosts", i)
-                yield Problem("warning", message, place, "lint/istiod-fails")
-                break
 
 
 def _inferred(contract: Contract) -> Iterator[Problem]:

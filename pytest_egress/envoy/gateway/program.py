@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_egress.contract.contract import Contract
+from pytest_egress.contract.gateway.fatal import fatal_hosts
 from pytest_egress.contract.kubernetes.registry import GatewayWorkload
+from pytest_egress.contract.position import Problem
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.cluster_draft import ClusterContext
 from pytest_egress.envoy.clusters import fixed_clusters, scope_clusters
@@ -19,6 +21,7 @@ from pytest_egress.envoy.instances import Registry
 from pytest_egress.envoy.program import Program, cluster_origins
 from pytest_egress.envoy.scope import build_gateway_scope
 from pytest_egress.envoy.services import convert_services
+from pytest_egress.errors import ContractError
 
 __all__ = ["GatewayProgram", "compile_gateway"]
 
@@ -42,7 +45,13 @@ def compile_gateway(contract: Contract, gateway: GatewayWorkload) -> GatewayProg
     """The configuration that istiod 1.31 would push to the pods of ``gateway``.
 
     As for a sidecar (see `compile_contract`); listeners are in no order of istiod's.
+
+    Raises:
+        ContractError: istiod itself fails on a Gateway (rule ``istiod-fails``).
     """
+    fatal = [found for it in gateway.gateways for found in fatal_hosts(it)]
+    if fatal:
+        raise ContractError([Problem("error", *found, "istiod-fails") for found in fatal])
     workload = Workload(gateway.namespace, gateway.labels)
     services = convert_services(contract, workload)
     scope = build_gateway_scope(contract, workload, services)
