@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_egress import cli, plugin
+from pytest_egress.contract.rules import RULES
 from pytest_egress.doctor.enforcement import enforcement_checks
 from pytest_egress.doctor.programs import program_checks
 from pytest_egress.settings import SETTINGS, Setting
@@ -108,6 +109,12 @@ def exit_codes() -> str:
     )
 
 
+def lint_rules() -> str:
+    """The catalogue of lint rules."""
+    rows = ((f"`{it.id}`", it.level, it.warns_of) for it in RULES.values())
+    return "\n" + _table(("rule", "level", "warns of"), rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "settings-by-name": settings_by_name,
     "settings": settings,
@@ -116,6 +123,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "verdicts": verdicts,
     "command": command,
     "exit codes": exit_codes,
+    "lint-rules": lint_rules,
 }
 
 

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_egress.contract.collect import STDIN
-from pytest_egress.contract.position import Problem
+from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.survey import Survey
 from pytest_egress.report.paths import in_repository
 
-__all__ = ["FORMATS", "summary", "tell"]
+__all__ = ["FORMATS", "annotation", "count", "summary", "tell"]
 
 SCHEMA = 1
 
@@ -25,9 +25,9 @@ SCHEMA = 1
 def summary(survey: Survey) -> str:
     """One line: what was checked, whether it is acceptable, what was left alone."""
     counts = Counter(problem.severity for problem in survey.problems)
-    checked = ", ".join(_count(n, kind) for kind, n in survey.kinds.items()) or "nothing"
-    found = ", ".join(_count(counts[it], it) for it in ("error", "warning") if counts[it])
-    files = f" in {_count(len(survey.files), 'file')}" if survey.files else ""
+    checked = ", ".join(count(n, kind) for kind, n in survey.kinds.items()) or "nothing"
+    found = ", ".join(count(counts[it], it) for it in ("error", "warning") if counts[it])
+    files = f" in {count(len(survey.files), 'file')}" if survey.files else ""
     line = f"{checked}{files} {'refused' if counts['error'] else 'accepted'}"
     if found:
         line += f": {found}"
@@ -62,16 +62,19 @@ def tell_json(survey: Survey) -> Iterator[str]:
 def tell_github(survey: Survey) -> Iterator[str]:
     """Workflow commands: each problem becomes an annotation at its line."""
     for problem in survey.problems:
-        position = problem.position
-        place = {"title": problem.rule}
-        message = problem.message
-        if position.file == STDIN:
-            message = _line(problem, survey)
-        else:
-            place["file"] = in_repository(position.file)
-            place["line"], place["col"] = str(position.line), str(position.column)
-        properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
-        yield f"::{problem.severity} {properties}::{_data(message)}"
+        stream = problem.position.file == STDIN
+        message = _line(problem, survey) if stream else problem.message
+        yield annotation(problem.severity, problem.rule, message, problem.position)
+
+
+def annotation(level: str, title: str, message: str, position: Position) -> str:
+    """A workflow command of GitHub Actions; without a place for what came on standard input."""
+    place = {"title": title}
+    if position.file != STDIN:
+        place["file"] = in_repository(position.file)
+        place["line"], place["col"] = str(position.line), str(position.column)
+    properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
+    return f"::{level} {properties}::{_data(message)}"
 
 
 def tell_gitlab(survey: Survey) -> Iterator[str]:
@@ -123,7 +126,8 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number and its noun, in the plural where there are several."""
     if number == 1:
         return f"1 {noun}"
     plural = f"{noun[:-1]}ies" if noun.endswith("try") else f"{noun}s"

@@ -67,10 +67,11 @@ class Collector:
         kinds: how many objects of each kind were checked, those with errors included.
         other_kinds: how many of each other kind were left alone.
         files: what was read, in order.
+        mesh: the mesh that the resources are for.
     """
 
     def __init__(self, mesh: MeshConfig | None = None) -> None:
-        self._mesh = mesh or MeshConfig()
+        self.mesh = mesh or MeshConfig()
         self.resources: list[Resource] = []
         self.kinds: Counter[str] = Counter()
         self.other_kinds: Counter[str] = Counter()
@@ -125,8 +126,8 @@ class Collector:
         self._problems.extend(lint_across(entries))
         for kind in self._met.values():
             if kind.lint is not None:
-                self._problems.extend(kind.lint(self.resources, frozenset(self._refused)))
-        self._problems.extend(lint_refused(self.resources, self._mesh))
+                self._problems.extend(kind.lint(self.resources, self.refused))
+        self._problems.extend(lint_refused(self.resources, self.mesh))
         self._problems.extend(lint_unsteady(self.resources))
 
         def place(problem: Problem) -> tuple[int, int, int]:
@@ -134,6 +135,16 @@ class Collector:
             return self._order[position.file], position.line, position.column
 
         return sorted(self._problems, key=place)
+
+    @property
+    def sources(self) -> list[Source]:
+        """The texts that were read, in order."""
+        return [source for source, _ in self._sources.values()]
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The kinds of which an object could not be read."""
+        return frozenset(self._refused)
 
     def subject(self, position: Position) -> Subject | None:
         """The object that a position is in; None outside of all."""

@@ -9,7 +9,7 @@ from pytest_egress.contract.collect import Collector, Subject
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import MeshConfig
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Survey", "survey", "survey_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ def survey(
     """
     collector = Collector(mesh)
     collector.read(paths, stdin=stdin)
+    return survey_of(collector)
+
+
+def survey_of(collector: Collector) -> Survey:
+    """Everything that is to be said of what a collector has read; it is finished by this."""
     problems = collector.finish()
     if collector.files and not collector.kinds and not problems:
         problems.append(_nothing(collector))

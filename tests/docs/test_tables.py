@@ -14,10 +14,14 @@ import pytest
 
 from pytest_egress import Options, Verdict, plugin, settings
 from pytest_egress.cli import main
+from pytest_egress.contract.rules import RULES
 from pytest_egress.doctor.enforcement import enforcement_checks
 from pytest_egress.doctor.programs import program_checks
 from pytest_egress.settings import SETTINGS
 from tests.docs.pages import DOCS, PAGES, ROOT, Page
+
+# The commands that have a page of their own.
+_PAGES = {"lint": "lint"}
 
 
 def _code(text: str) -> str:
@@ -100,6 +104,7 @@ def test_verdicts() -> None:
         ("init", ("option of init", "means")),
         ("probe", ("option", "means")),
         ("validate", ("option", "does")),
+        ("lint", ("option", "does")),
         ("clean", ("option", "is for")),
     ],
 )
@@ -110,7 +115,7 @@ def test_command_options(
     with pytest.raises(SystemExit):
         main([command, "--help"])
     known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
-    rows = DOCS["command"].rows(*columns)
+    rows = DOCS[_PAGES.get(command, "command")].rows(*columns)
     named = {name for row in rows for name in re.findall(r"--[a-z-]+", row[columns[0]])}
     assert named == known
 
@@ -124,9 +129,10 @@ def test_checks_of_doctor() -> None:
 
 def test_lint_rules() -> None:
     """Every lint rule has its row."""
-    rows = DOCS["command"].rows("rule", "warns of")
-    known = {text for text in _literals() if re.fullmatch(r"lint/[\w-]+", text)}
-    assert {_code(row["rule"]) for row in rows} == known
+    rows = DOCS["lint"].rows("rule", "level", "warns of")
+    assert [(_code(row["rule"]), row["level"], row["warns of"]) for row in rows] == [
+        (rule.id, rule.level, rule.warns_of) for rule in RULES.values()
+    ]
 
 
 def test_conformance_counts() -> None:

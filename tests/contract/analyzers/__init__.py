@@ -1,0 +1,1 @@
+"""Istio's analyzers, in this project's words."""
