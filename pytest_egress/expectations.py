@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pytest_egress.contract.position import Position
     from pytest_egress.egress import Egress
 
 __all__ = ["Expectation", "blocked", "check", "reachable", "resolves"]
@@ -23,12 +24,17 @@ class Expectation:
         target: a URL, or a host name for ``resolves``.
         addresses: for ``resolves``: the exact set of addresses; None: any address will do.
         options: the probe's options.
+        upstream: for ``reachable``: who must have answered, one of these names or addresses;
+            None: whoever the contract leads to.
+        position: where it is written, or what it is about; None for code.
     """
 
     kind: Kind
     target: str
     addresses: tuple[str, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    upstream: tuple[str, ...] | None = None
+    position: Position | None = None
 
 
 def reachable(*urls: str, **options: Any) -> tuple[Expectation, ...]:
@@ -71,12 +77,21 @@ def resolves(*names: str, to: Iterable[str] | str | None = None) -> tuple[Expect
 def check(egress: Egress, expectations: Iterable[Expectation]) -> Iterator[str]:
     """Probe each expectation and yield one explanation for each that does not hold."""
     for expectation in expectations:
-        if expectation.kind == "resolves":
-            yield from _check_lookup(egress, expectation)
-            continue
-        outcome = egress.probe(expectation.target, **expectation.options)
-        if outcome.verdict.value != expectation.kind.upper():
-            yield f"expected {expectation.kind.upper()}, got {outcome.verdict}\n{outcome.explain()}"
+        failures = _check_lookup if expectation.kind == "resolves" else _check_probe
+        for failure in failures(egress, expectation):
+            place = expectation.position
+            yield f"{place}: {failure}" if place is not None else failure
+
+
+def _check_probe(egress: Egress, expectation: Expectation) -> Iterator[str]:
+    outcome = egress.probe(expectation.target, **expectation.options)
+    if outcome.verdict.value != expectation.kind.upper():
+        yield f"expected {expectation.kind.upper()}, got {outcome.verdict}\n{outcome.explain()}"
+    elif expectation.upstream is not None:
+        who = outcome.upstream
+        if not {who.host, who.address} & set(expectation.upstream):
+            wanted = " or ".join(expectation.upstream)
+            yield f"expected {wanted} to answer, it was {who!r}\n{outcome.explain()}"
 
 
 def _check_lookup(egress: Egress, expectation: Expectation) -> Iterator[str]:

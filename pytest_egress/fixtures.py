@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pytest_egress.capture.calls import Calls
     from pytest_egress.capture.capture import Capture
     from pytest_egress.comparing import Comparing
+    from pytest_egress.contract import Contract
     from pytest_egress.egress import Egress
+    from pytest_egress.expectations import Expectation
     from pytest_egress.gathering import Gathering
     from pytest_egress.outcome import Outcome
     from pytest_egress.upstream import Upstreams
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CAPTURE",
     "COMPARING",
+    "CONTRACT",
+    "EXPECTATIONS",
     "GATHERING",
     "OUTCOMES",
     "egress",
@@ -39,6 +43,12 @@ CAPTURE: pytest.StashKey[Capture] = pytest.StashKey()
 
 #: On the config: the plugin that compares backends, where several are named.
 COMPARING: pytest.StashKey[Comparing] = pytest.StashKey()
+
+#: On the item of a contract file: the contract that it is a part of.
+CONTRACT: pytest.StashKey[Contract] = pytest.StashKey()
+
+#: On the same item: what is expected.
+EXPECTATIONS: pytest.StashKey[list[Expectation]] = pytest.StashKey()
 
 #: On the config: what the run has called, where that is asked for.
 GATHERING: pytest.StashKey[Gathering] = pytest.StashKey()
@@ -108,7 +118,7 @@ def egress(
     config, item = request.config, request.node
     contracts = loader(config)
     try:
-        given = contracts.read(egress_contract, item.path.parent)
+        given = contracts.read(item.stash.get(CONTRACT, egress_contract), item.path.parent)
         contract = contracts.with_policy(given, item)
         workload = contracts.workload(item, contract.mesh)
     except pytest.UsageError as error:

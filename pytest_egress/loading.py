@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pytest_egress.contract.pod_files import check_pod_files
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import BackendError, ContractError
+from pytest_egress.fixtures import CONTRACT
 from pytest_egress.settings import base_directory, lookup
 
 if TYPE_CHECKING:
@@ -131,7 +132,22 @@ class Loader:
         Raises:
             pytest.UsageError: it cannot be used; the message has every problem.
         """
-        return self._from_settings(item)
+        return item.stash[CONTRACT] if CONTRACT in item.stash else self._from_settings(item)
+
+    def for_collected(self, files: Iterable[Path]) -> Contract:
+        """The contract of files that are test files, together with that of the settings.
+
+        Raises:
+            ContractError: with every problem of every file.
+        """
+        value, source = lookup(self._config, "contract")
+        base = base_directory(self._config, source)
+        mesh, warnings = self._read_mesh()
+        sources = [*map(str, files), *value]
+        if not sources:
+            return Contract(mesh=mesh or MeshConfig())
+        contract = _load(sources, base, pod_root(self._config), mesh, whole=self._whole())
+        return dataclasses.replace(contract, warnings=(*warnings, *contract.warnings))
 
     def read(self, value: Any, base: Path) -> Contract:
         """Read what an overridden ``egress_contract`` fixture returned.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pytest_egress.fixtures import (
     CAPTURE,
     COMPARING,
+    EXPECTATIONS,
     GATHERING,
     OUTCOMES,
     egress,
@@ -70,6 +72,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.stash[COMPARING] = comparing = Comparing(config, backends, _needs_pod)
         config.pluginmanager.register(comparing, "egress-comparing")
+    if lookup(config, "collect")[0]:
+        from pytest_egress.collection.asked import extend_arguments
+
+        extend_arguments(config)
     asked = any(lookup(config, name)[0] for name in _GATHERED)
     if asked or config.getoption("xmlpath", None):
         from pytest_egress.gathering import Gathering
@@ -97,6 +103,27 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         from pytest_egress.loading import loader
 
         loader(config).check_run()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect a YAML file that the run is asked to check."""
+    if file_path.suffix not in {".yaml", ".yml"}:
+        return None
+    from pytest_egress.collection.asked import asked
+
+    if not asked(parent.config).takes(file_path):
+        return None
+    from pytest_egress.collection.items import ContractFile
+
+    return ContractFile.from_parent(parent, path=file_path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist what the command line names: its own has more than that."""
+    from pytest_egress.collection.asked import ASKED, asked
+
+    node.workerinput[ASKED] = [str(path) for path in asked(node.config).named]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -161,6 +188,8 @@ def _add_capture(config: pytest.Config, item: pytest.Function) -> None:
 
 def _captures(config: pytest.Config, item: pytest.Function) -> bool:
     """Whether the settings or a marker ask for a test's connections to be captured."""
+    if EXPECTATIONS in item.stash:
+        return False  # it makes none of its own
     asked = lookup(config, "capture")[0] or lookup(config, "record")[0]
     if not asked and item.get_closest_marker("egress_captured") is None:
         return False
@@ -242,6 +271,8 @@ def _read_expectations(item: pytest.Item) -> list[Expectation]:
     Raises:
         pytest.UsageError: a marker's arguments are wrong.
     """
+    if EXPECTATIONS in item.stash:
+        return item.stash[EXPECTATIONS]
     from pytest_egress import expectations
     from pytest_egress.errors import ProbeError
 

@@ -139,6 +139,15 @@ SETTINGS = (
         marker="egress_contract",
     ),
     Setting(
+        "collect",
+        "glob of the Istio YAML that a run collects as test files: each declaration is checked; "
+        "may be given several times",
+        [],
+        parse=_paths,
+        metavar="GLOB",
+        repeat=True,
+    ),
+    Setting(
         "backend",
         "where the contract is enforced: local (an embedded Envoy); several names, separated by "
         "commas, run each test on each and compare the verdicts",

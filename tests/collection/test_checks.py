@@ -1,0 +1,309 @@
+"""What is checked of a declaration, and that no valid contract fails by a check of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from ipaddress import ip_network
+
+import pytest
+
+from pytest_egress.collection.checks import Check, plan
+from pytest_egress.collection.names import covered, free_port, inside, neighbour
+from pytest_egress.contract import Contract, loads
+from pytest_egress.contract.allocation import allocate
+from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
+from pytest_egress.envoy import Program, compile_contract
+from pytest_egress.probe import Target
+from tests.conformance.cases import Case, contract_of, enforced
+from tests.conformance.simulation import Call, simulate
+
+_UNKNOWN = "198.18.77.7"  # what a name without declared address resolves to here
+
+#: Hosts of the recorded contracts that istiod gives no sidecar a way to as they are declared, and
+#: why. Each is the contract's own fault: an operator would want to know.
+FINDINGS = {
+    "a Sidecar of the only namespace that could see it hides it": {
+        "g11-4 *.weather.test", "g11-42 queue1.weather.test", "g11-42 mail5.cloud.example.net",
+        "g11-58 pay18.vendor.io", "g11-58 feed8.vendor.io", "g11-58 api30.weather.test",
+        "g11-100 *.example.com", "g11-192 feed15.weather.test", "g11-192 cache7.example.com",
+        "g11-221 *.example.com",
+    },
+    "the same wildcard is declared twice with different resolutions: istiod makes one cluster": {
+        "g11-159 *.weather.test", "g11-268 *.example.com", "g11-277 *.cloud.example.net",
+    },
+}  # fmt: skip
+
+
+def se(hosts: str, ports: str, more: str = "", name: str = "it") -> str:
+    """A ServiceEntry."""
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}}}
+spec:
+  hosts: [{hosts}]
+  ports: [{ports}]
+  {more}
+"""
+
+
+def port(number: int, protocol: str) -> str:
+    """A port of a ServiceEntry."""
+    return f"{{number: {number}, name: p{number}, protocol: {protocol}}}"
+
+
+def kinds(text: str, *, workload: Workload | None = None) -> list[str]:
+    """The checks of a contract, in short."""
+    return [it.name.partition("[")[2][:-1] for it in plan(loads(text), workload)]
+
+
+TLS = [
+    "443/TLS-reachable", "443/TLS-resolution", "443/TLS-neighbour", "443/TLS-sni",
+    "443/TLS-plain-http", "8443/TLS-undeclared",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (se("a.test", port(443, "TLS"), "resolution: DNS"), TLS),
+        (se("a.test", port(53, "UDP"), "resolution: DNS"), []),
+        # An address tells it apart, so nobody looks at the server name; it is refused elsewhere.
+        (
+            se("a.test", port(443, "TLS"), "addresses: [198.51.100.9]"),
+            ["443/TLS-reachable", "443/TLS-neighbour", "8443/TLS-undeclared"],
+        ),
+        # Without an address a port of TCP takes every address: no neighbour is refused.
+        (
+            se("a.test", port(5432, "TCP"), "resolution: DNS"),
+            ["5432/TCP-reachable", "5433/TCP-undeclared"],
+        ),
+        (
+            se("a.test", port(5432, "TCP"), "addresses: [198.51.100.9]"),
+            ["5432/TCP-reachable", "5432/TCP-neighbour", "5433/TCP-undeclared"],
+        ),
+        # Of a network the server name is looked at.
+        (
+            se("a.test", port(443, "TLS"), "addresses: [198.51.100.0/24]"),
+            [
+                "443/TLS-reachable", "443/TLS-neighbour", "443/TLS-sni", "443/TLS-plain-http",
+                "8443/TLS-undeclared",
+            ],
+        ),
+        (
+            se("'*.a.test'", port(80, "HTTP"), "resolution: NONE"),
+            [
+                "80/HTTP-inside", "80/HTTP-deep", "80/HTTP-resolution", "80/HTTP-neighbour",
+                "80/HTTP-outside", "8080/HTTP-undeclared",
+            ],
+        ),
+        (
+            se("a.test", port(80, "GRPC"), "resolution: DNS"),
+            [f"80/GRPC-{it}" for it in ("reachable", "resolution", "neighbour")]
+            + ["8080/GRPC-undeclared"],
+        ),
+        # Told apart by the first bytes: both are spoken.
+        (
+            se("a.test", port(80, "''"), "resolution: DNS"),
+            [
+                "80/?-reachable-http", "80/?-resolution", "80/?-reachable-tcp", "80/?-neighbour",
+                "8080/?-undeclared",
+            ],
+        ),
+        # Exported to nobody: refused.
+        (se("a.test", port(443, "TLS"), "exportTo: ['~']"), ["443/TLS-hidden"]),
+        # Only IPv6: the pod has no such address.
+        (se("a.test", port(443, "TLS"), "addresses: ['2001:db8::1']"), []),
+    ],
+)  # fmt: skip
+def test_a_declaration_gives_checks(text: str, expected: list[str]) -> None:
+    """Each protocol and kind of address has the checks that istiod's configuration allows."""
+    assert kinds(text) == expected
+
+
+def test_an_open_mesh_refuses_nothing() -> None:
+    """Where what nothing declares is let through, only what must be reached is checked."""
+    contract = loads(se("a.test", port(443, "TLS"), "resolution: DNS"))
+    mesh = replace(contract.mesh, outbound_traffic_policy=OutboundTrafficPolicy("ALLOW_ANY"))
+    found = {it.expectation.kind for it in plan(replace(contract, mesh=mesh))}
+    assert found == {"reachable"}
+
+
+def test_with_istios_resolver_names_have_addresses() -> None:
+    """They are those that are declared or that istiod allocates."""
+    text = se("a.test", port(443, "TLS"), "resolution: DNS") + "---" + se(
+        "b.test", port(5432, "TCP"), "addresses: [198.51.100.9]", "b"
+    )  # fmt: skip
+    checks = list(plan(loads(text), dns_capture=True))
+    assert {
+        it.host: it.expectation.addresses for it in checks if it.expectation.kind == "resolves"
+    } == {"a.test": ("240.240.0.1",), "b.test": ("198.51.100.9",)}
+    assert "443/TLS-sni" not in {it.name.partition("[")[2][:-1] for it in checks}
+
+
+def test_every_port_is_dialled_as_it_is_declared() -> None:
+    """The declared protocol is spoken; the place is the port's, the host's of an undeclared one."""
+    checks = {
+        it.kind: it for it in plan(loads(se("a.test", port(443, "HTTPS"), "resolution: DNS")))
+    }
+    assert {kind: it.expectation.target for kind, it in checks.items()} == {
+        "reachable": "https://a.test:443",
+        "resolution": "https://a.test:443",
+        "neighbour": "https://not-a.test:443",
+        "sni": "tls://a.test:443",
+        "plain-http": "http://a.test:443",
+        "undeclared": "https://a.test:8443",
+    }
+    assert checks["sni"].expectation.options == {"sni": "not-a.test"}
+    assert (checks["sni"].position.line, checks["undeclared"].position.line) == (7, 6)
+
+
+def test_a_workload_that_sees_the_entry_asks() -> None:
+    """Its own namespace, else one that it is exported to; labels where a Sidecar asks for them."""
+    text = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: one, namespace: shop}
+spec: {hosts: [one.test], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: two, namespace: shop}
+spec:
+  hosts: [two.test]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  exportTo: [pay]
+  resolution: DNS
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: all, namespace: shop}
+spec: {egress: [{hosts: ["./three.test"]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: web, namespace: shop}
+spec: {workloadSelector: {labels: {app: web}}, egress: [{hosts: ["./one.test"]}]}
+"""
+    asking = {
+        it.host: (it.workload.namespace, dict(it.workload.labels)) for it in plan(loads(text))
+    }
+    assert asking == {"one.test": ("shop", {"app": "web"}), "two.test": ("pay", {})}
+
+
+def test_names_beside_a_declaration() -> None:
+    """A neighbour is declared by nobody; a free port by nobody either."""
+    text = se("api.weather.test, '*.wide.test', not-one.test", port(443, "TLS"), "resolution: NONE")
+    is_covered = covered(loads(text))
+    assert neighbour("api.weather.test", is_covered) == "not-api.weather.test"
+    assert neighbour("one.test", is_covered) == "not-declared.test"
+    assert neighbour("*.wide.test", is_covered) == "not-wide.test"
+    assert neighbour("one.deep.wide.test", is_covered) == "not-declared.test"
+    assert [inside("*.Wide.test"), inside("*.wide.test", deep=True)] == [
+        "any.wide.test",
+        "any.deep.wide.test",
+    ]
+    assert inside("API.weather.test.") == "api.weather.test"
+    assert free_port("https", 443, {8443}) == 9443
+    assert free_port("tcp", 65_535, set()) == 1024
+
+
+def _holds(program: Program, check: Check) -> bool:
+    """Whether istiod's configuration does what is expected, by the rules of Envoy's own choice."""
+    expectation = check.expectation
+    target, options = Target.parse(expectation.target), expectation.options
+    protocol = {"tcp": "tcp", "http": "http", "grpc": "http"}.get(target.scheme, "tls")
+    call = Call.from_json(
+        {
+            "address": options.get("address") or _address(check, target.host),
+            "port": target.port,
+            "protocol": protocol,
+            "host": target.host,
+            "sni": options.get("sni", target.host) if protocol == "tls" else "",
+            "path": target.path,
+            "method": options.get("method", "POST" if target.scheme == "grpc" else "GET"),
+            "headers": dict(options.get("headers", ())),
+        }
+    )
+    verdict = simulate(program, call).verdict
+    return verdict == ("allowed" if expectation.kind == "reachable" else "blocked")
+
+
+def _address(check: Check, name: str) -> str:
+    """Where the pod's lookup of a name leads to: declared addresses are those of their hosts."""
+    values = list(check.entry.addresses) or [
+        value for host, value in check.entry.status_addresses if host == check.host
+    ]
+    if not values or name not in {inside(check.host), inside(check.host, deep=True)}:
+        return _UNKNOWN
+    network = next(it for value in values if (it := ip_network(value, strict=False)).version == 4)
+    return str(network[0] if network.num_addresses == 1 else network[1])
+
+
+def _closed(case: Case) -> Contract:
+    contract = contract_of(case)
+    mesh = replace(contract.mesh, outbound_traffic_policy=OutboundTrafficPolicy("REGISTRY_ONLY"))
+    return replace(contract, mesh=mesh)
+
+
+def _checked(case: Case) -> Iterator[tuple[Check, Program]]:
+    contract = _closed(case)
+    captured = (case.get("metadata") or {}).get("DNS_CAPTURE") == "true"
+    programs = cache(
+        lambda namespace, labels: compile_contract(
+            allocate(contract) if captured else contract,
+            Workload(namespace, dict(labels), captured),
+        )
+    )
+    for check in plan(contract, dns_capture=captured):
+        if check.expectation.kind != "resolves":
+            workload = check.workload
+            yield check, programs(workload.namespace, tuple(workload.labels.items()))
+
+
+def test_no_valid_contract_fails_by_a_check_of_ours() -> None:
+    """All checks of the recorded contracts hold under what istiod pushes, but for its findings."""
+    failing: set[str] = set()
+    total = 0
+    for case in enforced("behaviour"):
+        for check, program in _checked(case):
+            total += 1
+            if not _holds(program, check):
+                failing.add(f"{case['id']} {check.host}")
+    assert total > 4_000
+    assert failing == set().union(*FINDINGS.values())
+
+
+def test_rules_are_heeded() -> None:
+    """Requests are such that rules let them through; TLS that the proxy adds is not doubled."""
+    text = (
+        se("a.test", f"{port(80, 'HTTP')}, {port(443, 'HTTPS')}", "resolution: DNS")
+        + """
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec:
+  hosts: [a.test]
+  http:
+  - match: [{uri: {exact: /old}}]
+    redirect: {uri: /new}
+  - match: [{uri: {prefix: /v2}, method: {exact: POST}, headers: {x-key: {prefix: k}}}]
+    route: [{destination: {host: a.test, port: {number: 443}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec:
+  host: a.test
+  trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}
+"""
+    )
+    checks = {re.sub(r".*\[|\]", "", it.name): it.expectation for it in plan(loads(text))}
+    assert checks["80/HTTP-reachable"].target == "http://a.test:80/v2"
+    assert checks["80/HTTP-reachable"].options == {"method": "POST", "headers": (("x-key", "k"),)}
+    assert "443/HTTPS-reachable" not in checks
+    assert "443/HTTPS-sni" in checks
