@@ -164,6 +164,20 @@ SETTINGS = (
         metavar="NAME",
     ),
     Setting(
+        "deny-context",
+        "globs, separated by commas, of kube contexts that are not to be touched, by their name "
+        "or their API server's URL",
+        "*prod*",
+        metavar="GLOBS",
+    ),
+    Setting(
+        "allow-prod",
+        "use a kube context although egress_deny_context forbids it",
+        False,
+        parse=_truth,
+        flag=True,
+    ),
+    Setting(
         "policy",
         "the mesh's outboundTrafficPolicy: REGISTRY_ONLY or ALLOW_ANY",
         "REGISTRY_ONLY",

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pytest_egress.cli.clean import add_clean
 from pytest_egress.cli.doctor import add_doctor
 from pytest_egress.cli.init import add_init
+from pytest_egress.cli.rbac import add_rbac
 from pytest_egress.cli.reading import add_lint
 from pytest_egress.errors import BackendError, ContractError, ProbeError
 
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add_doctor(commands)
     add_init(commands)
     add_lint(commands)
+    add_rbac(commands)
     return root
 
 

@@ -115,6 +115,8 @@ def test_commands_are_known(page: Page) -> None:
         ("init", 0),
         ("clean --dry-run --backend local", 0),
         ("clean --backend nonsense", 2),
+        ("rbac", 0),
+        ("rbac --mode nonsense", 2),
         ("init missing.yaml", 2),
         ("init --envoy /missing/envoy", 3),
         ("doctor --only --require python", 0),

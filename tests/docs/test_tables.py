@@ -106,6 +106,7 @@ def test_verdicts() -> None:
         ("validate", ("option", "does")),
         ("lint", ("option", "does")),
         ("clean", ("option", "is for")),
+        ("rbac", ("option", "is about")),
     ],
 )
 def test_command_options(

@@ -1,0 +1,239 @@
+"""The rights that a cluster is asked for: the least for each mode, as rules, YAML and reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_egress.errors import BackendError
+
+__all__ = ["MODES", "Mode", "Review", "Rule", "check", "manifest", "reviews", "rules"]
+
+Mode = Literal["isolated", "deployed", "workload"]
+
+#: How a cluster is used, and what it means.
+MODES: Mapping[Mode, str] = {
+    "isolated": "a throw-away namespace with the contract in it (the default)",
+    "deployed": "a test pod in a namespace that is there, nothing applied: --egress-no-apply",
+    "workload": "an ephemeral container in a pod that is there: --egress-from",
+}
+_NETWORKING = (
+    "destinationrules",
+    "gateways",
+    "serviceentries",
+    "sidecars",
+    "virtualservices",
+    "workloadentries",
+)
+_ISTIO = "networking.istio.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Some verbs on resources of one API group.
+
+    Attributes:
+        group: empty for the core API.
+        resources: plural names, with their subresource: ``pods/exec``.
+        where: in all namespaces (those of throw-away namespaces are not known before), in the
+            test pod's, or in Istio's own.
+        purpose: what for.
+    """
+
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    where: Literal["everywhere", "pod", "istio"]
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One question to the API server: may I?
+
+    Attributes:
+        namespace: empty: in all of them.
+    """
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str
+
+    def __str__(self) -> str:
+        what = f"{self.resource}.{self.group}" if self.group else self.resource
+        where = f"in namespace {self.namespace}" if self.namespace else "in all namespaces"
+        return f"{self.verb} {what} {where}"
+
+    def attributes(self) -> dict[str, str]:
+        """The ``resourceAttributes`` of a SelfSubjectAccessReview."""
+        resource, _, subresource = self.resource.partition("/")
+        return {
+            "verb": self.verb,
+            "group": self.group,
+            "resource": resource,
+            "subresource": subresource,
+            "namespace": self.namespace,
+        }
+
+
+def rules(mode: Mode) -> tuple[Rule, ...]:
+    """The least that a mode needs."""
+    pod: Literal["everywhere", "pod"] = "everywhere" if mode == "isolated" else "pod"
+    of_pod = (
+        Rule("", ("pods/exec",), ("create", "get"), pod, "probes start in the pod"),
+        Rule("", ("pods/log",), ("get",), pod, "the sidecar's access log is the evidence"),
+        Rule("", ("events",), ("list",), pod, "a pod that does not start says why"),
+    )
+    of_istio = (
+        Rule("", ("configmaps",), ("get",), "istio", "the mesh's own settings"),
+        Rule("", ("pods",), ("list",), "istio", "istiod's version"),
+    )
+    if mode == "workload":
+        return (
+            Rule("", ("pods",), ("get", "list"), "pod", "finds the workload's pod"),
+            Rule("apps", ("deployments",), ("get",), "pod", "finds the workload's pod"),
+            Rule("", ("pods/ephemeralcontainers",), ("patch",), "pod", "adds the container"),
+            *of_pod,
+            Rule(_ISTIO, _NETWORKING, ("list",), "everywhere", "what is deployed"),
+            *of_istio,
+        )
+    test_pod = Rule("", ("pods",), ("create", "delete", "get", "list"), pod, "the test pod")
+    if mode == "deployed":
+        return (
+            test_pod,
+            *of_pod,
+            Rule(_ISTIO, _NETWORKING, ("list",), "everywhere", "what is deployed"),
+            *of_istio,
+        )
+    return (
+        Rule(
+            "",
+            ("namespaces",),
+            ("create", "delete", "get", "list"),
+            "everywhere",
+            "the throw-away namespace; those that dead runs have left",
+        ),
+        test_pod,
+        *of_pod,
+        Rule("", ("configmaps",), ("create", "delete"), pod, "the programs of the pods"),
+        Rule(_ISTIO, _NETWORKING, ("create", "delete", "get", "list"), pod, "the contract"),
+        Rule("telemetry.istio.io", ("telemetries",), ("create", "delete"), pod, "the access log"),
+        *of_istio,
+    )
+
+
+def reviews(mode: Mode, namespace: str, istio_namespace: str = "istio-system") -> Iterator[Review]:
+    """The questions whose answers must all be yes.
+
+    Args:
+        mode: how the cluster is used.
+        namespace: of the test pod or workload; not looked at where it is a throw-away one.
+        istio_namespace: the mesh's root namespace.
+    """
+    where = {"everywhere": "", "pod": namespace, "istio": istio_namespace}
+    for rule in rules(mode):
+        for resource in rule.resources:
+            for verb in rule.verbs:
+                yield Review(verb, rule.group, resource, where[rule.where])
+
+
+def check(
+    may: Callable[[Review], bool],
+    mode: Mode,
+    namespace: str,
+    istio_namespace: str = "istio-system",
+    context: str = "",
+) -> None:
+    """Return if all rights are there.
+
+    Args:
+        may: asks the API server.
+        mode: how the cluster is used.
+        namespace: of the test pod or workload; not looked at where it is a throw-away one.
+        istio_namespace: the mesh's root namespace.
+        context: for the message.
+
+    Raises:
+        BackendError: some are not; with all of them and the command that prints the roles.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    asked = list(reviews(mode, namespace, istio_namespace))
+    with ThreadPoolExecutor(8, "pytest-egress-review") as executor:
+        answers = list(executor.map(may, asked))
+    missing = [str(review) for review, yes in zip(asked, answers, strict=True) if not yes]
+    if missing:
+        option = "" if mode == "isolated" else f" --namespace {namespace}"
+        raise BackendError(
+            f"the account of {f'context {context}' if context else 'this pod'} lacks rights",
+            "may not " + "\nmay not ".join(missing),
+            "have a cluster administrator run: "
+            f"pytest-egress rbac --mode {mode}{option} --account NAME | kubectl apply -f -",
+        )
+
+
+def manifest(
+    mode: Mode, account: str, namespace: str = "default", istio_namespace: str = "istio-system"
+) -> list[dict[str, Any]]:
+    """The roles with their bindings, as Kubernetes objects.
+
+    Args:
+        mode: how the cluster is used.
+        account: ``NAMESPACE:NAME`` of a ServiceAccount, ``user:NAME`` or ``group:NAME``.
+        namespace: of the test pod or workload.
+        istio_namespace: the mesh's root namespace.
+
+    Raises:
+        ValueError: the account is none of these.
+    """
+    subject = _subject(account)
+    name = f"pytest-egress-{mode}"
+    found: list[dict[str, Any]] = []
+    for where, inside in (("everywhere", ""), ("pod", namespace), ("istio", istio_namespace)):
+        some = [rule for rule in rules(mode) if rule.where == where]
+        if some:
+            role = f"{name}-mesh" if where == "istio" else name
+            found += _role(role, inside, some, subject)
+    return found
+
+
+def _role(
+    name: str, namespace: str, some: Iterable[Rule], subject: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    kind = "Role" if namespace else "ClusterRole"
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    group = "rbac.authorization.k8s.io"
+    api = f"{group}/v1"
+    role = {
+        "apiVersion": api,
+        "kind": kind,
+        "metadata": metadata,
+        "rules": [
+            {"apiGroups": [it.group], "resources": list(it.resources), "verbs": list(it.verbs)}
+            for it in _joined(some)
+        ],
+    }
+    binding = {
+        "apiVersion": api,
+        "kind": f"{kind}Binding",
+        "metadata": dict(metadata),
+        "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+        "subjects": [dict(subject)],
+    }
+    return [role, binding]
+
+
+def _joined(some: Iterable[Rule]) -> Sequence[Rule]:
+    """Rules that differ in their purpose alone are one."""
+    return list({(it.group, it.resources, it.verbs): it for it in some}.values())
+
+
+def _subject(account: str) -> dict[str, str]:
+    first, _, name = account.partition(":")
+    if not first or not name:
+        raise ValueError("expected NAMESPACE:NAME of a ServiceAccount, user:NAME or group:NAME")
+    if first in {"user", "group"}:
+        return {"kind": first.title(), "name": name, "apiGroup": "rbac.authorization.k8s.io"}
+    return {"kind": "ServiceAccount", "name": name, "namespace": first}
