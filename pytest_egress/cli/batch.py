@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pytest_egress.backends.local import LocalBackend
-from pytest_egress.backends.mesh import LocalMesh
+from pytest_egress.backends.protocol import Mesh
 from pytest_egress.cli.lines import answer, field, read_lines, refuse, unforeseen
 from pytest_egress.contract import loads, parse_mesh
 from pytest_egress.contract.resources import MeshConfig, Workload
@@ -27,7 +27,7 @@ from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH, Evidence
 from pytest_egress.probe import Options, ProbeOptionError, Target
 from pytest_egress.verdict import Verdict, judge
 
-__all__ = ["probe_batch"]
+__all__ = ["answer_call", "probe_batch"]
 
 _ADDRESS = "203.0.113.1"  # where a call goes that names no address (TEST-NET-3, RFC 5737)
 _FIELDS = ("listener", "filter_chain", "route_config", "route", "cluster")
@@ -75,7 +75,7 @@ def _answer(
         )
         calls = field(case, "calls", list, [])
         with backend.lease(contract, workload) as pod:
-            answers = [_call(pod, call, timeout) for call in calls]
+            answers = [answer_call(pod, call, timeout) for call in calls]
     except ContractError as error:
         return {"id": identity, "error": [str(problem) for problem in error.problems]}, True
     except ProbeError as error:
@@ -88,7 +88,8 @@ def _answer(
     return {"id": identity, "calls": answers}, not inconclusive
 
 
-def _call(pod: LocalMesh, call: Any, timeout: float) -> dict[str, Any]:
+def answer_call(pod: Mesh, call: Any, timeout: float) -> dict[str, Any]:
+    """Make one call of a batch from a pod; what became of it, in the words of the answer."""
     identity = call.get("id") if isinstance(call, dict) else None
     try:
         target, options = _read(call, timeout)

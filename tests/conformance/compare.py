@@ -23,6 +23,7 @@ __all__ = [
     "FIELDS",
     "Comparison",
     "behaviour",
+    "call_differences",
     "differential",
     "structure",
     "validation",
@@ -69,14 +70,14 @@ def behaviour(cases: Sequence[Case]) -> tuple[Comparison, Comparison]:
             calls |= {f"{case['id']}/{it['id']}": "the contract is refused" for it in case["calls"]}
             continue
         for call, made in zip(case["calls"], answer["calls"], strict=True):
-            told = list(_call_differences(call, made))
+            told = list(call_differences(call, made))
             if told:
                 calls[f"{case['id']}/{call['id']}"] = contracts[case["id"]] = "; ".join(told)
     total = sum(len(case["calls"]) for case in cases)
     return Comparison("contracts", len(cases), contracts), Comparison("calls", total, calls)
 
 
-def _call_differences(call: Case, made: Case) -> Iterable[str]:
+def call_differences(call: Case, made: Case) -> Iterable[str]:
     """What the call met through our Envoy against what it meets in istiod's simulation."""
     istiod = call["istiod"]
     if made.get("id") != call["id"]:
