@@ -52,7 +52,7 @@ MARKERS = {
 }
 _EXPECTATIONS = ("egress_reachable", "egress_blocked", "egress_resolves")
 _SECTION = "egress evidence"
-_GATHERED = ("cov", "cov-fail-under", "record", "json")
+_GATHERED = ("cov", "cov-fail-under", "record", "json", "html")
 _CAPTURED: pytest.StashKey[str] = pytest.StashKey()
 _MOST_OUTCOMES = 10  # in the section of one failing test
 

@@ -20,8 +20,14 @@ def _json(run: Run) -> str:
     return json_of(run)
 
 
+def _html(run: Run) -> str:
+    from pytest_egress.report.html.page import html_of
+
+    return html_of(run)
+
+
 #: What is written for each setting that names a file.
-REPORTS: Mapping[str, Callable[[Run], str]] = MappingProxyType({"json": _json})
+REPORTS: Mapping[str, Callable[[Run], str]] = MappingProxyType({"json": _json, "html": _html})
 
 
 class Reports:
@@ -66,7 +72,7 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")  # one that a killed run left is written over
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -286,6 +286,12 @@ SETTINGS = (
         "",
         metavar="FILE",
     ),
+    Setting(
+        "html",
+        "write what the run found to this file, as a page that needs no other file",
+        "",
+        metavar="FILE",
+    ),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 

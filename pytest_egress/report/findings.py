@@ -135,7 +135,7 @@ def _upstream(address: str, host: str, evidence: Evidence | None) -> Step:
         return Step("upstream", "", "")
     name = address or evidence.upstream_host
     flags = ",".join(sorted(evidence.response_flags - {"DC"}))
-    return Step("upstream", "", name, host or flags)
+    return Step("upstream", "", name, (host or flags) if name else "")
 
 
 def _records(evidence: Evidence | None, hops: Iterable[Hop]) -> tuple[Mapping[str, Any], ...]:

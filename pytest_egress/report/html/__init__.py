@@ -1,0 +1,1 @@
+"""The HTML report: its markup, the pictures of ways, the page."""
