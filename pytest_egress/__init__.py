@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         UncapturedProcessWarning,
     )
     from pytest_egress.evidence import Evidence
+    from pytest_egress.matrix import Matrix
     from pytest_egress.outcome import Outcome, Resolution
     from pytest_egress.outcomes import Outcomes
     from pytest_egress.probe import Options
@@ -49,6 +50,7 @@ __all__ = [
     "Evidence",
     "InconclusiveError",
     "LocalBackend",
+    "Matrix",
     "MeshConfig",
     "NativeLibraryError",
     "Options",
@@ -90,6 +92,7 @@ _MODULES = {
         "UncapturedProcessWarning",
     ),
     "evidence": ("Evidence",),
+    "matrix": ("Matrix",),
     "outcome": ("Outcome", "Resolution"),
     "outcomes": ("Outcomes",),
     "probe": ("Options",),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_egress.capture.capture import Capture, OnBlocked
     from pytest_egress.capture.command import Completed, Pod
     from pytest_egress.capture.log import Log
+    from pytest_egress.matrix import Matrix
     from pytest_egress.outcomes import Outcomes
     from pytest_egress.upstream import Upstream, Upstreams
 
@@ -116,7 +117,9 @@ class Egress(Probes):
         return outcome
 
     def _attempt_all(self, attempts: list[tuple[Target, Options]], concurrency: int) -> Outcomes:
-        outcomes = super()._attempt_all(attempts, concurrency)
+        from pytest_egress.outcomes import Outcomes
+
+        outcomes = Outcomes(self._attempt_each(attempts, concurrency))
         if self._on_outcomes is not None:
             self._on_outcomes(outcomes)
         return outcomes
@@ -287,6 +290,42 @@ class Egress(Probes):
         """The same contract seen by another workload of the same mesh."""
         workload = dataclasses.replace(self.workload, namespace=namespace, labels=labels or {})
         return self._with(workload=workload)
+
+    def matrix(
+        self,
+        workloads: Iterable[Workload | str],
+        targets: Iterable[str],
+        *,
+        concurrency: int = 1,
+        **options: Any,
+    ) -> Matrix:
+        """Probe every target from every workload, one workload after the other.
+
+        Args:
+            workloads: each a `Workload`, or ``NAMESPACE`` or ``NAMESPACE/key=value,key=value``.
+            targets: URLs.
+            concurrency: how many probes of a workload may be under way at the same time.
+            options: the probes' options.
+
+        Raises:
+            ProbeError: a workload, a URL or an option is wrong, or there is none.
+            BackendError: a proxy cannot be brought up.
+        """
+        __tracebackhide__ = True
+        from pytest_egress.matrix import Matrix, read_workloads
+
+        urls = tuple(targets)
+        pods = {
+            name: self.as_workload(workload.namespace, workload.labels)
+            for name, workload in read_workloads(workloads).items()
+        }
+        return Matrix(
+            {
+                (name, url): outcome
+                for name, pod in pods.items()
+                for url, outcome in pod._attempt_urls(urls, concurrency, options)  # noqa: SLF001  its class
+            }
+        )
 
     def with_dns_proxy(self, enabled: bool = True) -> Egress:
         """The same pod with or without DNS proxying (``ISTIO_META_DNS_CAPTURE``)."""

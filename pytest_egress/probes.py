@@ -179,16 +179,32 @@ class Probes(ABC):
         attempts = [read_probe(url, self._timeout, options) for _ in range(n)]
         return self._attempt_all(attempts, concurrency)
 
+    @abstractmethod
     def _attempt_all(self, attempts: list[tuple[Target, Options]], concurrency: int) -> Outcomes:
-        from pytest_egress.outcomes import Outcomes
+        """Make all attempts of one probe and judge them."""
 
+    def _attempt_urls(
+        self, urls: Iterable[str], concurrency: int, options: Mapping[str, Any]
+    ) -> list[tuple[str, Outcome]]:
+        """Probe each URL once, so many at the same time."""
+        __tracebackhide__ = True
+        each = dict.fromkeys(urls)
+        if not each or not isinstance(concurrency, int) or concurrency < 1:
+            raise ProbeError("expected at least one target, and a concurrency of 1 or more")
+        attempts = [read_probe(url, self._timeout, options) for url in each]
+        return list(zip(each, self._attempt_each(attempts, concurrency), strict=True))
+
+    def _attempt_each(
+        self, attempts: list[tuple[Target, Options]], concurrency: int
+    ) -> list[Outcome]:
+        """Make attempts, so many at the same time; their outcomes in the order given."""
         if concurrency == 1:
-            return Outcomes(self._attempt(*attempt) for attempt in attempts)
+            return [self._attempt(*attempt) for attempt in attempts]
         _ = self.mesh  # started once, not by every thread
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(concurrency, "pytest-egress-probe") as executor:
-            return Outcomes(executor.map(lambda attempt: self._attempt(*attempt), attempts))
+            return list(executor.map(lambda attempt: self._attempt(*attempt), attempts))
 
 
 def read_probe(url: str, timeout: float, options: Mapping[str, Any]) -> tuple[Target, Options]:
