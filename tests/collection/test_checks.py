@@ -15,10 +15,10 @@ from pytest_egress.collection.names import covered, free_port, inside, neighbour
 from pytest_egress.contract import Contract, loads
 from pytest_egress.contract.allocation import allocate
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
+from pytest_egress.decide import Call, decide
 from pytest_egress.envoy import Program, compile_contract
 from pytest_egress.probe import Target
 from tests.conformance.cases import Case, contract_of, enforced
-from tests.conformance.simulation import Call, simulate
 
 _UNKNOWN = "198.18.77.7"  # what a name without declared address resolves to here
 
@@ -228,7 +228,7 @@ def _holds(program: Program, check: Check) -> bool:
             "headers": dict(options.get("headers", ())),
         }
     )
-    verdict = simulate(program, call).verdict
+    verdict = decide(program, call).verdict
     return verdict == ("allowed" if expectation.kind == "reachable" else "blocked")
 
 

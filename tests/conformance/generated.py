@@ -19,9 +19,9 @@ from hypothesis.errors import FlakyFailure
 from pytest_egress.contract import check, verdict
 from pytest_egress.errors import ContractError
 from tests.conformance.asking import Oracle, OracleError, asking, find_oracle
+from tests.conformance.calls import call_differences
 from tests.conformance.cases import Case, compile_case, istiod_fails
 from tests.conformance.generate import KINDS, generated_cases
-from tests.conformance.simulation import call_differences
 from tests.conformance.structure import compare, configuration_differences, normalized
 
 __all__ = ["Tally", "differences_of", "run_generated"]

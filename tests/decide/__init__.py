@@ -1,0 +1,1 @@
+"""Decisions over compiled contracts, without an Envoy."""
