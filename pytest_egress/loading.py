@@ -23,7 +23,7 @@ from pytest_egress.settings import base_directory, lookup
 if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Backend
 
-__all__ = ["Loader", "capture_options", "captures", "create_backend", "loader", "pod_root"]
+__all__ = ["Loader", "capture_options", "captures", "create_backend", "loader", "pod_root", "shown"]
 
 
 # Rules of warnings about what Envoy may refuse although istiod accepts it.
@@ -255,7 +255,7 @@ class Loader:
         if self._mesh is None:
             file, source = lookup(self._config, "mesh-config")
             path = base_directory(self._config, source) / file
-            self._mesh = load_mesh(_shown(path)) if file else (None, ())
+            self._mesh = load_mesh(shown(path)) if file else (None, ())
         return self._mesh
 
 
@@ -277,7 +277,7 @@ def create_backend(config: pytest.Config, name: str = "") -> Backend:
 def pod_root(config: pytest.Config) -> str:
     """The directory that stands for the pod's root."""
     value, source = lookup(config, "pod-root")
-    return _shown(base_directory(config, source) / value)
+    return shown(base_directory(config, source) / value)
 
 
 def _unusable(error: ContractError) -> str:
@@ -289,7 +289,7 @@ def _load(
 ) -> Contract:
 
     texts = [source for source in sources if "\n" in source]
-    paths = [_shown(base / source) for source in sources if "\n" not in source]
+    paths = [shown(base / source) for source in sources if "\n" not in source]
     parts = [load(paths, mesh=mesh)] if paths else []
     parts.extend(loads(text, file="<egress_contract>", mesh=mesh) for text in texts)
     contract = parts[0] if len(parts) == 1 else _joined(parts)
@@ -301,7 +301,7 @@ def _load(
     return contract
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """A path as messages show it: relative to where pytest was started, if it lies below."""
     try:
         return str(path.relative_to(Path.cwd()))

@@ -22,6 +22,7 @@ from pytest_egress.cli.doctor import add_doctor
 from pytest_egress.cli.init import add_init
 from pytest_egress.cli.rbac import add_rbac
 from pytest_egress.cli.reading import add_lint
+from pytest_egress.cli.schema import add_schema
 from pytest_egress.errors import BackendError, ContractError, ProbeError
 
 __all__ = ["main", "parser"]
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     add_init(commands)
     add_lint(commands)
     add_rbac(commands)
+    add_schema(commands)
     return root
 
 

@@ -14,12 +14,13 @@ import pytest
 
 from pytest_egress.settings import base_directory, lookup
 
-__all__ = ["ASKED", "Asked", "asked", "extend_arguments"]
+__all__ = ["ASKED", "SUFFIXES", "Asked", "asked", "extend_arguments"]
 
 #: Given to xdist's workers by the controller: the paths that its command line names.
 ASKED = "egress_asked"
 
-_EXPECTATIONS = (".egress.yaml", ".egress.yml")
+#: How the names of expectation files end.
+SUFFIXES = (".egress.yaml", ".egress.yml")
 _ISTIO = "networking.istio.io"
 # What an egress gateway is made of, beside Istio's own resources.
 _KUBERNETES = tuple(
@@ -71,7 +72,7 @@ class Asked:
             return True
         if not any(path.is_relative_to(root) for root in self.named):
             return False
-        return path.name.endswith(_EXPECTATIONS) or _ISTIO in _text(path)
+        return path.name.endswith(SUFFIXES) or _ISTIO in _text(path)
 
     def contract_files(self) -> Iterator[Path]:
         """The files whose resources make the contract: what is collected, and what belongs to it.
@@ -85,7 +86,8 @@ class Asked:
                 continue
             seen.add(file)
             text = _text(file)
-            if _ISTIO in text or any(it in text for it in _KUBERNETES) or file in self.named:
+            known = _ISTIO in text or any(it in text for it in _KUBERNETES)
+            if known or (file in self.named and not file.name.endswith(SUFFIXES)):
                 yield file
 
     def _files(self) -> Iterator[Path]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 
-from pytest_egress.collection.asked import asked
+from pytest_egress.collection.asked import SUFFIXES, asked
 from pytest_egress.collection.checks import Check, plan
+from pytest_egress.collection.expectation_file import ExpectationSet, read_expectations
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import Workload
@@ -18,35 +20,55 @@ from pytest_egress.egress import Egress
 from pytest_egress.errors import ContractError
 from pytest_egress.expectations import Expectation
 from pytest_egress.fixtures import CONTRACT, EXPECTATIONS
-from pytest_egress.loading import loader
+from pytest_egress.loading import loader, shown
 from pytest_egress.settings import lookup
 
 __all__ = ["ContractFile", "ExpectationItem"]
 
-_PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+_COLLECTED: pytest.StashKey[Collected] = pytest.StashKey()
 
 
-class Plan:
+class Collected:
     """The contract of all collected files, and its checks by file.
 
     Attributes:
         contract: without the files that cannot be used.
-        workload: who asks, where the settings say so.
         broken: what is wrong with the others, by file.
-        checks: the checks, by file.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.broken: dict[str, list[Problem]] = {}
         self.contract = self._read(config)
-        self.checks: dict[str, list[Check]] = {}
-        contracts = loader(config)
-        asks = contracts.workload(None, self.contract.mesh)
-        given = lookup(config, "workload")[1] != "default"
-        self.workload = asks if given else None
+        self._config = config
+
+    @cached_property
+    def workload(self) -> Workload | None:
+        """Who asks, where the settings say so."""
+        if lookup(self._config, "workload")[1] == "default":
+            return None
+        return loader(self._config).workload(None, self.contract.mesh)
+
+    @cached_property
+    def checks(self) -> dict[str, list[Check]]:
+        """The checks of the contract, by file."""
+        found: dict[str, list[Check]] = {}
+        contracts = loader(self._config)
+        captured = contracts.workload(None, self.contract.mesh).dns_capture
         contract = contracts.with_policy(self.contract, None)
-        for it in plan(contract, self.workload, dns_capture=asks.dns_capture):
-            self.checks.setdefault(os.path.realpath(it.position.file), []).append(it)
+        for it in plan(contract, self.workload, dns_capture=captured):
+            found.setdefault(os.path.realpath(it.position.file), []).append(it)
+        return found
+
+    def checks_of(self, path: Path) -> list[Check]:
+        """The checks of a file.
+
+        Raises:
+            ContractError: it cannot be used.
+        """
+        file = os.path.realpath(path)
+        if file in self.broken:
+            raise ContractError(self.broken[file])
+        return self.checks.get(file, [])
 
     def _read(self, config: pytest.Config) -> Contract:
         """The contract; files that cannot be used are left out and told at their place."""
@@ -74,39 +96,65 @@ class Plan:
             return None
 
 
-def _plan(config: pytest.Config) -> Plan:
-    if _PLAN not in config.stash:
-        config.stash[_PLAN] = Plan(config)
-    return config.stash[_PLAN]
+def _collected(config: pytest.Config) -> Collected:
+    if _COLLECTED not in config.stash:
+        config.stash[_COLLECTED] = Collected(config)
+    return config.stash[_COLLECTED]
 
 
 class ContractFile(pytest.File):
-    """A YAML file of Istio's resources: an item for each check of what its entries declare."""
+    """A YAML file: an item for each check of what it declares, and for what it expects."""
 
     def collect(self) -> Iterable[pytest.Item]:
-        """The checks, in the order of the file.
+        """The checks, in the order of the file, then the expectations.
 
         Raises:
             CollectError: the file, or the contract that it is a part of, cannot be used.
         """
         try:
-            made = _plan(self.config)
+            made = _collected(self.config)
+            yield from self._checks(made, made.checks_of(self.path))
+            if self.name.endswith(SUFFIXES):
+                yield from self._expectations(made)
         except ContractError as error:
+            raise self.CollectError("\n".join(map(str, error.problems))) from None
+        except pytest.UsageError as error:
             raise self.CollectError(str(error)) from None
-        file = os.path.realpath(self.path)
-        if file in made.broken:
-            raise self.CollectError("\n".join(map(str, made.broken[file])))
-        checks = made.checks.get(file, [])
+
+    def _checks(self, made: Collected, checks: list[Check]) -> Iterator[pytest.Item]:
         names = Counter(it.name for it in checks)
         for it in checks:
             name = it.name
             if names[name] > 1:
                 metadata = it.entry.metadata
                 name = f"{name[:-1]}-{metadata.namespace}.{metadata.name}]"
-            workload = None if made.workload is not None else it.workload
-            yield ExpectationItem.make(
-                self, name, it.expectation, it.position, made.contract, workload
-            )
+            marks = [] if made.workload is not None else [_asked_by(it.workload)]
+            item = ExpectationItem.make(self, name, it.expectation, *marks)
+            item.stash[CONTRACT] = made.contract
+            yield item
+
+    def _expectations(self, made: Collected) -> Iterator[pytest.Item]:
+        sets = read_expectations(shown(self.path))
+        names = Counter(_name(it) for group in sets for it in group.expectations)
+        for group in sets:
+            marks = list(_marks(group))
+            if not group.contract and not made.contract.service_entries:
+                place = group.position
+                raise pytest.UsageError(
+                    f"{place}: there is no contract: name it with contract: [PATH] here, with "
+                    "egress_contract in the ini file, or on the command line beside this file"
+                )
+            for it in group.expectations:
+                name = _name(it)
+                if names[name] > 1:
+                    labels = ",".join(f"{key}={value}" for key, value in group.labels.items())
+                    name = f"{name[:-1]}-{group.namespace or 'default'}/{labels}]"
+                item = ExpectationItem.make(self, name, it, *marks)
+                if group.contract:
+                    loader(self.config).for_item(item)  # a mistake is one of this file
+                else:
+                    item.stash[CONTRACT] = made.contract
+                yield item
 
 
 class ExpectationItem(pytest.Function):
@@ -119,26 +167,18 @@ class ExpectationItem(pytest.Function):
 
     @classmethod
     def make(
-        cls,
-        parent: pytest.File,
-        name: str,
-        expectation: Expectation,
-        position: Position,
-        contract: Contract,
-        workload: Workload | None,
+        cls, parent: pytest.File, name: str, expectation: Expectation, *marks: pytest.MarkDecorator
     ) -> ExpectationItem:
-        """An item of ``parent``; without ``workload`` the settings say who asks."""
+        """An item of ``parent``, with further marks that say who asks and where."""
+        assert expectation.position is not None
         item: ExpectationItem = cls.from_parent(parent, name=name, callobj=_under_contract)
         if hasattr(item, "_id"):
             # pytest 9.2 compares ids part by part, and reads those of earlier runs from text.
             item._id = type(item._id).parse(str(item._id))
-        item.position = position
-        item.stash[CONTRACT] = contract
+        item.position = expectation.position
         item.stash[EXPECTATIONS] = [expectation]
-        item.add_marker(_mark(expectation))
-        if workload is not None:
-            labels = dict(workload.labels)
-            item.add_marker(pytest.mark.egress_workload(workload.namespace, labels=labels))
+        for mark in (*marks, _mark(expectation)):
+            item.add_marker(mark)
         return item
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -156,3 +196,25 @@ def _mark(expectation: Expectation) -> pytest.MarkDecorator:
     if expectation.kind == "blocked":
         return pytest.mark.egress_blocked(expectation.target, **expectation.options)
     return pytest.mark.egress_reachable(expectation.target, **expectation.options)
+
+
+def _asked_by(workload: Workload) -> pytest.MarkDecorator:
+    labels = dict(workload.labels)
+    return pytest.mark.egress_workload(workload.namespace, labels=labels)
+
+
+def _marks(group: ExpectationSet) -> Iterator[pytest.MarkDecorator]:
+    """What a test would have for a set of expectations."""
+    if group.namespace:
+        labels = dict(group.labels)
+        yield pytest.mark.egress_workload(group.namespace, labels=labels)
+    if group.contract:
+        yield pytest.mark.egress_contract(*group.contract)
+    if group.policy:
+        yield pytest.mark.egress_policy(group.policy)
+    if group.dns_proxy is not None:
+        yield pytest.mark.egress_dns_proxy(group.dns_proxy)
+
+
+def _name(expectation: Expectation) -> str:
+    return f"{expectation.kind}[{expectation.target}]"

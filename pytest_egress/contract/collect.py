@@ -28,6 +28,7 @@ __all__ = ["STDIN", "Collector", "Subject"]
 
 STDIN = "<stdin>"
 _KUSTOMIZATION = frozenset({"kustomization.yaml", "kustomization.yml"})
+_EXPECTATIONS = (".egress.yaml", ".egress.yml")  # they may lie beside the contract
 # What an egress gateway is made of, beside Istio's own resources.
 _KUBERNETES = {
     "Service": ("v1",),
@@ -187,6 +188,9 @@ class Collector:
         bare = isinstance(value, dict) and "kind" not in value
         if bare and os.path.basename(file) in _KUSTOMIZATION:  # noqa: PTH119 - a name, not a path
             self.other_kinds["Kustomization"] += 1
+            return
+        if bare and file.endswith(_EXPECTATIONS):
+            self.other_kinds["expectations"] += 1
             return
         kind = classify(value, report)
         if isinstance(kind, str):

@@ -119,6 +119,8 @@ def test_commands_are_known(page: Page) -> None:
         ("rbac --mode nonsense", 2),
         ("init missing.yaml", 2),
         ("init --envoy /missing/envoy", 3),
+        ("schema expectations", 0),
+        ("schema nonsense", 2),
         ("doctor --only --require python", 0),
         ("doctor --only --envoy /missing/envoy", 1),
         ("doctor --require nonsense", 2),

@@ -233,3 +233,49 @@ def test_who_asks(files: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1)
     shown = files.runpytest("deploy/a.yaml", "--egress-workload=other", "--collect-only", "-q")
     assert names(shown) == of("hidden")
+
+
+EXPECTED = f"""\
+from: {{namespace: shop}}
+reachable: ["tls://{A}"]
+blocked:
+- tls://evil.test
+- tls://b.example.com
+resolves: [{A}]
+---
+from: {{namespace: shop, labels: {{app: web}}}}
+contract: b.yaml
+blocked: ["tls://{A}"]
+reachable: [{{url: "tls://b.example.com", upstream: b.example.com}}]
+"""
+
+
+def test_expectation_files(files: pytest.Pytester) -> None:
+    """Each expectation is an item, from the workload and under the contract that it names."""
+    (files.path / "deploy/shop.egress.yaml").write_text(EXPECTED)
+    result = files.runpytest("deploy", "-k", "shop and not egress_resolves", "-rA", "-v")
+    result.assert_outcomes(passed=4, failed=1, deselected=13)
+    result.stdout.fnmatch_lines(
+        [
+            f"deploy/shop.egress.yaml::reachable[[]tls://{A}] PASSED*",
+            "deploy/shop.egress.yaml::blocked[[]tls://b.example.com] FAILED*",
+            f"deploy/shop.egress.yaml::blocked[[]tls://{A}] PASSED*",
+            "*_ blocked[[]tls://b.example.com] (line 5) _*",
+            "deploy/shop.egress.yaml:5:3: expected BLOCKED, got REACHABLE",
+        ]
+    )
+
+
+def test_mistakes_in_expectation_files_are_their_own(files: pytest.Pytester) -> None:
+    """A misspelt field, a contract that is not there, no contract at all: collection errors."""
+    path = files.path / "shop.egress.yaml"
+    for text, expected in (
+        ("blokced: [tcp://a.test:1]\n", 'shop.egress.yaml:1:1: * mean "blocked"?*'),
+        ("contract: no.yaml\nblocked: [tcp://a.test:1]\n", "no.yaml:1:1: * no such file*"),
+        ("blocked: [tcp://a.test:1]\n", "shop.egress.yaml:1:1: there is no contract: *"),
+    ):
+        path.write_text(text)
+        result = files.runpytest(path.name)
+        assert result.ret is pytest.ExitCode.INTERRUPTED
+        result.stdout.fnmatch_lines([expected])
+        assert "Traceback" not in result.stdout.str()
