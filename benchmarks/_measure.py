@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 
 def machine() -> str:
@@ -54,6 +56,33 @@ def paired(
             if number:  # the first round warms the caches
                 kept.append(seconds)
     return samples
+
+
+class Spent(NamedTuple):
+    """What a process took, in seconds: of the clock, and of the processor with its children."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def least(cls, samples: Sequence[Spent]) -> Spent:
+        """The least of several: whatever else runs only ever adds."""
+        return cls(min(it.wall for it in samples), min(it.cpu for it in samples))
+
+
+def spent_by(command: Sequence[str], cwd: str) -> Spent:
+    """What a command takes as a whole process.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; its figure would be worth nothing.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = timed(
+        lambda: subprocess.run(command, cwd=cwd, check=True, capture_output=True, env=environment())
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(seconds, cpu)
 
 
 def contract(entries: int) -> str:
