@@ -51,6 +51,7 @@ MARKERS = {
     "give an address, exactly those of `to` where it is given.",
 }
 _EXPECTATIONS = ("egress_reachable", "egress_blocked", "egress_resolves")
+_OF_SOCKETS = ("egress_backend", "egress_upstreams", "egress")  # fixtures that open some
 _SECTION = "egress evidence"
 _GATHERED = ("cov", "cov-fail-under", "record", "json", "html")
 _CAPTURED: pytest.StashKey[str] = pytest.StashKey()
@@ -150,6 +151,25 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     except Exception as error:
         _skip_if_lacking(item.config, error)
         raise
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> None:
+    """Tell a test that may have no socket at all why it can have no pod."""
+    if fixturedef.argname in _OF_SOCKETS:
+        import socket
+
+        if socket.socket.__module__ != "socket":
+            by = socket.socket.__module__
+            # As one that has ended: else the run's backend would have failed for good.
+            fixturedef.cached_result = (None, None, None)
+            fixturedef.finish(request)
+            pytest.fail(
+                f"{by} refuses every socket in this test, those of the pod's proxy and of the "
+                "simulated outside, too: mark the test with enable_socket, or run with "
+                "--allow-hosts=127.0.0.1 in place of --disable-socket",
+                pytrace=False,
+            )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -21,6 +21,7 @@ from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Options, Prober, SystemResolver, Target
 from pytest_egress.upstream import Outside
+from pytest_egress.upstream.pool import dial
 
 __all__ = ["EmbeddedProxy"]
 
@@ -127,7 +128,7 @@ class EmbeddedProxy:
         connection.source = f"{source[0]}:{source[1]}"
         try:
             connection.settimeout(timeout)
-            connection.connect(str(self.listeners[listener]))
+            dial(connection, str(self.listeners[listener]))
             addresses = f"{source[0]} {destination[0]} {source[1]} {destination[1]}"
             connection.sendall(f"PROXY TCP4 {addresses}\r\n".encode("ascii"))
         except BaseException:
@@ -168,7 +169,7 @@ class EmbeddedProxy:
         first = next(iter(self.listeners.values()))
         with socket.socket(socket.AF_UNIX) as connection:
             try:
-                connection.connect(str(first))
+                dial(connection, str(first))
             except OSError:
                 return False
             return True

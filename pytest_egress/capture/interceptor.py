@@ -15,7 +15,7 @@ from pytest_egress.capture import connections, sidedoors
 from pytest_egress.capture.adapters import Adapters
 from pytest_egress.capture.connections import connect_stream
 from pytest_egress.capture.patches import Patch, Patches
-from pytest_egress.capture.stack import STACK, Taker, takes
+from pytest_egress.capture.stack import SOCKET, STACK, Taker, takes
 
 __all__ = ["capturing", "start", "stop"]
 
@@ -76,7 +76,7 @@ def capturing() -> bool:
 def _standing() -> SimpleNamespace:
     """The functions as they are now: another plugin may have replaced some of them."""
     return SimpleNamespace(
-        **{name: getattr(socket.socket, name) for name in _OF_SOCKETS},
+        **{name: getattr(SOCKET, name) for name in _OF_SOCKETS},
         **{name: getattr(socket, name) for name in sidedoors.OF_NAMES},
         fork=os.fork,
         popen=subprocess.Popen.__init__,
@@ -86,7 +86,7 @@ def _standing() -> SimpleNamespace:
 _ADAPTERS = Adapters(_Host())
 _PATCHES = Patches(
     [
-        *(Patch(socket.socket, name, function) for name, function in _OF_SOCKETS.items()),
+        *(Patch(SOCKET, name, function) for name, function in _OF_SOCKETS.items()),
         *(Patch(socket, name, function) for name, function in sidedoors.OF_NAMES.items()),
         Patch(os, "fork", sidedoors.fork),
         Patch(subprocess.Popen, "__init__", sidedoors.start_process),

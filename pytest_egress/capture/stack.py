@@ -14,8 +14,12 @@ from pytest_egress.capture.exclusions import plumbing
 from pytest_egress.capture.names import is_address
 from pytest_egress.probe import DnsAnswer
 
-__all__ = ["INET", "STACK", "Diverted", "Opened", "Stack", "Taker", "is_place", "takes"]
+__all__ = ["INET", "SOCKET", "STACK", "Diverted", "Opened", "Stack", "Taker", "is_place", "takes"]
 
+#: Python's own class, whatever stands in its place in a test (pytest-socket's, for one).
+SOCKET: type[socket.socket] = next(
+    kind for kind in socket.socket.__mro__ if kind.__module__ == "socket"
+)
 INET = frozenset({socket.AF_INET, socket.AF_INET6})
 
 

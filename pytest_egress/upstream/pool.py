@@ -20,11 +20,11 @@ _IDLE = 8  # workers that stay when they have nothing to do
 _BATCH = 64  # connections accepted from one socket before the others get their turn
 
 
-def dial(sock: socket.socket, address: Address) -> None:
+def dial(sock: socket.socket, address: Address | str) -> None:
     """Connect ``sock`` by the operating system's own connect.
 
-    In-process capture replaces ``socket.socket.connect`` while a test runs; what the outside dials
-    itself must not go through the proxy.
+    In-process capture and other test tools (pytest-socket) replace ``socket.socket.connect`` while
+    a test runs; what the outside and the proxy's own side dial is none of theirs.
     """
     super(socket.socket, sock).connect(address)
 
