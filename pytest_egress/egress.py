@@ -252,10 +252,13 @@ class Egress(Probes):
         return self.contract.mesh.outbound_traffic_policy.mode
 
     def close(self) -> None:
-        """Close the session's connections, take back what `upstream` was told.
+        """End the session's connections and the captures', take back what `upstream` was told.
 
         The proxy belongs to the backend.
         """
+        from pytest_egress.capture.kept import end_kept
+
+        end_kept()
         while self._lent:
             self._lent.pop().restore()
         if self._session is not None:

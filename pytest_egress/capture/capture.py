@@ -14,6 +14,7 @@ from pytest_egress.capture import interceptor
 from pytest_egress.capture.calls import Call, Calls
 from pytest_egress.capture.callsite import CallSite, call_site
 from pytest_egress.capture.exclusions import Exclusions
+from pytest_egress.capture.kept import end_kept, keep
 from pytest_egress.capture.log import Log, outside_of_contract
 from pytest_egress.capture.names import is_address
 from pytest_egress.capture.relay import Relay
@@ -64,6 +65,7 @@ class Capture:
         self._finished = False
 
     def __enter__(self) -> Calls:
+        end_kept(self.log.pod)
         if self._trusts and self.log.pod.ca_file is not None:
             self._start_trust(self.log.pod.ca_file)
         interceptor.start(self)
@@ -98,6 +100,7 @@ class Capture:
         if self._bundle is not None:
             self._bundle.unlink(missing_ok=True)
         self.log.freeze()
+        keep(self.log.held())
         self._tell_children()
         failure = outside_of_contract(self.log.calls, self._explain)
         if failure and self._on_blocked == "warn":

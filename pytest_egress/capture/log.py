@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from pytest_egress.capture.calls import Call, Calls
 from pytest_egress.capture.callsite import CallSite
+from pytest_egress.capture.kept import Kept
 from pytest_egress.contract.position import Position
 from pytest_egress.evidence import Evidence, UpstreamProof, Way
 from pytest_egress.probe import Attempt, DnsAnswer, Failure
@@ -26,6 +27,12 @@ _DIAL_TIMEOUT = 10.0  # seconds, for a socket that waits for ever: the proxy acc
 _LOOKUP_TIMEOUT = 10.0  # seconds; longer than any client waits for its name server's answer
 _CLOSED_TIMEOUT = 2.0  # seconds that the record of a closed connection may take
 _MOST_TOLD = 5  # calls in the message of a failed capture
+
+
+# Clients keep answers from one capture to the next. Nobody writes these addresses (RFC 2544), which
+# the outside gives to names that have none: who connects to one has looked its name up.
+_OF_NAMES = ("198.18.", "198.19.")
+_NAMES: dict[str, str] = {}
 
 
 class Dialler(Protocol):
@@ -141,6 +148,8 @@ class Log:
         with self._lock:
             for address in answer.addresses:
                 self._names[address] = name
+                if address.startswith(_OF_NAMES):
+                    _NAMES[address] = name
         if not answer.addresses:
             attempt = Attempt(name, "dns", completed=False, failure=_failed(answer), dns=answer)
             judgement = judge(Observation(attempt, live=self.pod.live))
@@ -157,7 +166,7 @@ class Log:
         """
         connection = _Connection(
             next(self._order),
-            self._names.get(address, address),
+            self.name_of(address),
             address,
             port,
             "",
@@ -186,9 +195,28 @@ class Log:
         with self._lock:
             self._connections.append(connection)
 
+    def held(self) -> list[Kept]:
+        """The connections that the application still holds."""
+        with self._lock:
+            connections = list(self._connections)
+        return [
+            Kept(it.descriptor, it.inode, self.pod, self._speaks_http1(it))
+            for it in connections
+            if it.descriptor >= 0 and it.open()
+        ]
+
+    def _speaks_http1(self, connection: _Connection) -> bool:
+        if any(record.kind == "http" for record in connection.records):
+            return True
+        for way in connection.ways.values():
+            accepted = None if way.evidence is None else self.pod.accepted(way.evidence)
+            if accepted is not None and "http/1" in str(accepted.details.get("protocol", "")):
+                return True
+        return False
+
     def name_of(self, address: str) -> str:
         """The name that gave this address last, else the address."""
-        return self._names.get(address, address)
+        return self._names.get(address) or _NAMES.get(address, address)
 
     def add(
         self,

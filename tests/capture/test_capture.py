@@ -440,3 +440,44 @@ def test_what_an_upstream_calls_itself_is_not_captured(pod: Egress, upstreams: U
         assert requests.get("https://api.weather.com/", timeout=10).text == "mine"
     assert seen == [None]
     assert len(calls.reachable) == 1
+
+
+def test_pool_that_outlives_a_capture(pod: Egress, upstreams: Upstreams) -> None:
+    """What it has kept is not used again: each capture has its own calls, under its contract."""
+    with requests.Session() as session:
+        for scheme in ("https", "http", "https", "http"):
+            with pod.capture() as calls:
+                assert session.get(f"{scheme}://api.weather.com/", timeout=10).ok
+            assert calls.reachable.hosts == {"api.weather.com"}
+        without = pod.without("api.weather.com")
+        with without.capture(on_blocked="allow") as calls:
+            for scheme in ("https", "http"):
+                with pytest.raises(requests.ConnectionError):
+                    session.get(f"{scheme}://api.weather.com/", timeout=10)
+        assert len(calls.blocked) == 2
+
+
+def test_connection_can_be_closed_in_good_order_after_its_capture(pod: Egress) -> None:
+    """A database's goes on under the same contract, and ends under another; HTTP's ends."""
+    request = b"GET / HTTP/1.1\r\nHost: api.weather.com\r\n\r\n"
+    with pod.capture():
+        first, second = (socket.create_connection(("203.0.113.9", 5432), 10) for _ in range(2))
+        web = socket.create_connection(("api.weather.com", 80), 10)
+        for connection, said in ((first, b"hello\n"), (second, b"hello\n"), (web, request)):
+            connection.sendall(said)
+            assert connection.recv(65536)
+    first.sendall(b"bye\n")
+    assert first.recv(4) == b"bye\n"
+    first.close()
+    with socket.create_server(("127.0.0.1", 0)) as server:  # the number of the first, as a rule
+        pod.close()
+        assert web.recv(1) == b""
+        with pod.capture():
+            second.sendall(b"again\n")
+            assert second.recv(6) == b"again\n"
+        with pod.with_policy("ALLOW_ANY").capture():
+            assert second.recv(1) == b""
+        with socket.create_connection(server.getsockname(), 10) as third:
+            third.sendall(b"x")
+    second.close()
+    web.close()
