@@ -7,27 +7,28 @@ dies takes no more with it than the test that it was at.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_egress.backends.protocol import Backend
-from pytest_egress.capture.calls import Call
-from pytest_egress.contract.contract import Contract
-from pytest_egress.errors import BackendError
-from pytest_egress.loading import loader
-from pytest_egress.outcome import Outcome
-from pytest_egress.report.findings import Finding, finding_of_call, finding_of_outcome
-from pytest_egress.report.properties import properties_of
-from pytest_egress.report.run import Run, Test
-from pytest_egress.report.sheets import Sheets, sheets_of
 from pytest_egress.reporting import REPORTS, Reports
-from pytest_egress.settings import lookup
+from pytest_egress.settings import annotates, lookup
+
+if TYPE_CHECKING:
+    # Nothing of it is imported before a test asks for a pod: JUnit XML may be asked for without.
+    from pytest_egress.backends.protocol import Backend
+    from pytest_egress.capture.calls import Call
+    from pytest_egress.contract.contract import Contract
+    from pytest_egress.outcome import Outcome
+    from pytest_egress.report.findings import Finding
+    from pytest_egress.report.run import Run, Test
+    from pytest_egress.report.sheets import Sheets
 
 __all__ = ["Gathering"]
 
@@ -58,7 +59,8 @@ class Gathering:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._is_worker = hasattr(config, "workerinput")
-        self._with_words = any(lookup(config, name)[0] for name in REPORTS)
+        self._written = any(lookup(config, name)[0] for name in REPORTS)
+        self._with_words = self._written or annotates(config)
         self._for_junit = bool(config.getoption("xmlpath", None))
         self._began = time.time()
         self._described: set[str] = set()
@@ -74,6 +76,9 @@ class Gathering:
 
     def enter(self, contract: Contract, backend: Backend) -> None:
         """A test gets a pod under a contract."""
+        from pytest_egress.errors import BackendError
+        from pytest_egress.report.sheets import sheets_of
+
         self._pending["pod"] = True
         # A policy makes another contract of the same entries for every test.
         key = id(contract.service_entries), contract.mesh.outbound_traffic_policy.mode
@@ -89,10 +94,14 @@ class Gathering:
 
     def add_outcome(self, outcome: Outcome, test: str) -> None:
         """What a probe of a test has found."""
+        from pytest_egress.report.findings import finding_of_outcome
+
         self._add(finding_of_outcome(outcome, test, words=self._with_words))
 
     def add_calls(self, calls: Iterable[Call], test: str) -> None:
         """What a test's own code, or a command of it, has called."""
+        from pytest_egress.report.findings import finding_of_call
+
         for call in calls:
             self._add(finding_of_call(call, test))
 
@@ -106,7 +115,9 @@ class Gathering:
         """Send what was found along with the report of the phase it was found in."""
         pending, self._pending = self._pending, {}
         findings = pending.get("findings", [])
-        if self._for_junit:
+        if self._for_junit and findings:
+            from pytest_egress.report.properties import properties_of
+
             item.user_properties.extend(properties_of(findings))
         report = yield
         if pending:
@@ -123,13 +134,19 @@ class Gathering:
             return
         if report.when == "setup" or report.nodeid not in self._tests:
             file, line, _ = report.location
-            self._tests[report.nodeid] = _Growing((file, (line or 0) + 1))
+            shown = os.path.relpath(self._config.rootpath / file, Path.cwd())
+            if shown.startswith(os.pardir):
+                shown = str(self._config.rootpath / file)
+            self._tests[report.nodeid] = _Growing((shown, (line or 0) + 1))
         test = self._tests[report.nodeid]
         _add_phase(test, report)
         gathered = getattr(report, _ATTRIBUTE, "")
         if not gathered:
             return
         delattr(report, _ATTRIBUTE)  # nobody else's: pytest keeps every report to the end
+        from pytest_egress.report.findings import Finding
+        from pytest_egress.report.sheets import Sheets
+
         values = json.loads(gathered)
         test.has_pod = True
         test.findings.extend(map(Finding.from_json, values.get("findings", ())))
@@ -140,7 +157,7 @@ class Gathering:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Judge and write, where the results are."""
-        if self._is_worker:
+        if self._is_worker or not self._has_something():
             return
         run = self._run()
         failed = False
@@ -168,8 +185,21 @@ class Gathering:
         if self._reports is not None:
             self._reports.tell(terminalreporter)
 
+    def _has_something(self) -> bool:
+        """Whether there is something to write or say: some test had a pod, or it is asked for."""
+        return (
+            self._written
+            or any(lookup(self._config, name)[0] for name in ("cov", "cov-fail-under", "record"))
+            or any(test.has_pod for test in self._tests.values())
+        )
+
     def _run(self) -> Run:
+        from datetime import datetime, timezone
         from importlib.metadata import version
+
+        from pytest_egress.loading import loader
+        from pytest_egress.report.run import Run
+        from pytest_egress.report.sheets import sheets_of
 
         contracts = dict(self._contracts)
         if lookup(self._config, "contract")[0]:
@@ -186,6 +216,8 @@ class Gathering:
         )
 
     def _finished(self) -> Iterable[Test]:
+        from pytest_egress.report.run import Test
+
         for name, test in self._tests.items():
             if test.has_pod:
                 seconds = round(test.seconds, 6)

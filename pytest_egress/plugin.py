@@ -20,7 +20,7 @@ from pytest_egress.fixtures import (
     egress_contract,
     egress_upstreams,
 )
-from pytest_egress.settings import SETTINGS, add_options, lookup
+from pytest_egress.settings import SETTINGS, add_options, annotates, lookup
 
 if TYPE_CHECKING:
     from pytest_egress.expectations import Expectation
@@ -53,7 +53,10 @@ MARKERS = {
 _EXPECTATIONS = ("egress_reachable", "egress_blocked", "egress_resolves")
 _OF_SOCKETS = ("egress_backend", "egress_upstreams", "egress")  # fixtures that open some
 _SECTION = "egress evidence"
-_GATHERED = ("cov", "cov-fail-under", "record", "json", "html")
+_GATHERED = (
+    *("cov", "cov-fail-under", "record"),
+    *("json", "html", "sarif", "code-quality", "gitlab-annotations"),
+)
 _CAPTURED: pytest.StashKey[str] = pytest.StashKey()
 _MOST_OUTCOMES = 10  # in the section of one failing test
 
@@ -78,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         extend_arguments(config)
     asked = any(lookup(config, name)[0] for name in _GATHERED)
-    if asked or config.getoption("xmlpath", None):
+    if asked or config.getoption("xmlpath", None) or annotates(config):
         from pytest_egress.gathering import Gathering
 
         config.stash[GATHERING] = gathering = Gathering(config)

@@ -12,7 +12,16 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-__all__ = ["SETTINGS", "Setting", "add_options", "lookup", "outside_of_pytest", "parse_workload"]
+__all__ = [
+    "SETTINGS",
+    "Setting",
+    "add_options",
+    "annotates",
+    "base_directory",
+    "lookup",
+    "outside_of_pytest",
+    "parse_workload",
+]
 
 
 def _paths(text: str) -> list[str]:
@@ -292,6 +301,32 @@ SETTINGS = (
         "",
         metavar="FILE",
     ),
+    Setting(
+        "sarif",
+        "write what failed, and the contract's warnings, to this file as SARIF 2.1.0",
+        "",
+        metavar="FILE",
+    ),
+    Setting(
+        "code-quality",
+        "write the same to this file as GitLab's Code Quality report",
+        "",
+        metavar="FILE",
+    ),
+    Setting(
+        "gitlab-annotations",
+        "write links to what failed to this file, as GitLab's annotations report",
+        "",
+        metavar="FILE",
+    ),
+    Setting(
+        "annotations",
+        "annotations and job summary of GitHub Actions: auto (where GITHUB_ACTIONS is true), "
+        "github or none",
+        "auto",
+        parse=_choice("auto", "github", "none"),
+        metavar="WHERE",
+    ),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -362,6 +397,12 @@ def outside_of_pytest(name: str) -> Any:
         from pytest_egress.errors import ProbeError
 
         raise ProbeError(f"{setting.variable}={text}: {error}") from None
+
+
+def annotates(config: pytest.Config) -> bool:
+    """Whether the run is to speak to GitHub Actions."""
+    how = lookup(config, "annotations")[0]
+    return how == "github" or (how == "auto" and os.environ.get("GITHUB_ACTIONS") == "true")
 
 
 def base_directory(config: pytest.Config, source: str) -> Path:

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_egress.contract.collect import STDIN
-from pytest_egress.contract.position import Position, Problem
+from pytest_egress.contract.position import Problem
 from pytest_egress.contract.survey import Survey
-from pytest_egress.report.paths import in_repository
+from pytest_egress.report.annotation import annotation
 
-__all__ = ["FORMATS", "annotation", "count", "summary", "tell"]
+__all__ = ["FORMATS", "count", "summary", "tell"]
 
 SCHEMA = 1
 
@@ -67,16 +67,6 @@ def tell_github(survey: Survey) -> Iterator[str]:
         yield annotation(problem.severity, problem.rule, message, problem.position)
 
 
-def annotation(level: str, title: str, message: str, position: Position) -> str:
-    """A workflow command of GitHub Actions; without a place for what came on standard input."""
-    place = {"title": title}
-    if position.file != STDIN:
-        place["file"] = in_repository(position.file)
-        place["line"], place["col"] = str(position.line), str(position.column)
-    properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
-    return f"::{level} {properties}::{_data(message)}"
-
-
 def tell_gitlab(survey: Survey) -> Iterator[str]:
     """GitLab's Code Quality report."""
     from pytest_egress.report.code_quality import code_quality
@@ -116,14 +106,6 @@ def _object(problem: Problem, survey: Survey) -> dict[str, Any]:
         if subject.template:
             told["template"] = subject.template
     return told
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def count(number: int, noun: str) -> str:

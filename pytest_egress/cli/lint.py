@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pytest_egress.cli.formats import annotation, count
+from pytest_egress.cli.formats import count
 from pytest_egress.contract.analyzers import Finding
 from pytest_egress.contract.analyzers.finding import Level
 from pytest_egress.contract.collect import STDIN
 from pytest_egress.contract.linting import Linted, lint
 from pytest_egress.contract.mesh import load_mesh
 from pytest_egress.contract.rules import RULES
+from pytest_egress.report.annotation import annotation
 from pytest_egress.report.sarif import Result, Rule, sarif
 
 __all__ = ["FORMATS", "LEVELS", "lint_files"]

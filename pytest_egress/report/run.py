@@ -20,7 +20,7 @@ class Test:
 
     Attributes:
         id: its node id.
-        file: its file, relative to pytest's root directory.
+        file: its file, relative to where pytest was started if it lies below.
         line: the line it begins at, from 1.
         outcome: ``passed``, ``failed``, ``error`` (of its set-up or tear-down), ``skipped``,
             ``xfailed`` or ``xpassed``.

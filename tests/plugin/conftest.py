@@ -50,7 +50,12 @@ spec:
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A directory with the contract, an ini file and no tests yet."""
-    for name in ("PYTEST_EGRESS_CONTRACT", "PYTEST_EGRESS_POLICY", "PYTEST_ADDOPTS"):
+    for name in (
+        "PYTEST_EGRESS_CONTRACT",
+        "PYTEST_EGRESS_POLICY",
+        "PYTEST_ADDOPTS",
+        "GITHUB_ACTIONS",
+    ):
         monkeypatch.delenv(name, raising=False)
     directory = pytester.mkdir("deploy")
     (directory / "egress.yaml").write_text(CONTRACT)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.report.schemas import validate_run
+from tests.report.schemas import validate_run, validate_sarif
 
 TESTS = """
     import urllib.request
@@ -149,6 +149,58 @@ def test_a_file_that_cannot_be_written_fails_the_run(suite: pytest.Pytester) -> 
     result = suite.runpytest("--egress-json=taken/egress.json")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*egress json report cannot be written to *"])
+
+
+def test_ci_gets_its_reports(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub's annotations and summary, SARIF, GitLab's two; nobody else sees a thing of them."""
+    suite.makepyfile(
+        """
+        def test_wrong(egress):
+            assert egress.get("https://evil.example").reachable
+        """
+    )
+    name = "test_ci_gets_its_reports.py"
+    for variable in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(suite.path / "summary.md"))
+    files = ("sarif=r.sarif", "code-quality=r.json", "gitlab-annotations=links.json")
+    result = suite.runpytest(*(f"--egress-{it}" for it in files))
+    told = f"::error title=egress/test-failed,file={name},line=1,col=1::{name}::test_wrong%0A"
+    assert [line for line in result.outlines if line.startswith(told)]
+    assert (suite.path / "summary.md").read_text().startswith("### ❌ Egress: 1 failed\n")
+    log = json.loads((suite.path / "r.sarif").read_text())
+    validate_sarif(log)
+    assert [it["ruleId"] for it in log["runs"][0]["results"]] == ["egress/test-failed"]
+    assert json.loads((suite.path / "r.json").read_text())[0]["location"]["path"] == name
+    assert json.loads((suite.path / "links.json").read_text()) == {"egress": []}
+    result = suite.runpytest("--egress-annotations=none")
+    result.stdout.no_fnmatch_line("::error*")
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    suite.runpytest().stdout.no_fnmatch_line("::error*")
+    assert (suite.path / "summary.md").read_text().count("###") == 1
+
+
+def test_junit_alone_costs_nothing(suite: pytest.Pytester) -> None:
+    """Where no test asks for a pod nothing heavy is imported."""
+    suite.makepyfile(
+        """
+        def test(): ...
+        """
+    )
+    suite.makeconftest(
+        """
+        import sys
+
+        def pytest_unconfigure():
+            heavy = ("pytest_egress.outcome", "pytest_egress.report.run", "pytest_egress.contract")
+            print("imported:", [name for name in heavy if name in sys.modules])
+        """
+    )
+    suite.makeini("[pytest]\naddopts = -p no:cacheprovider\n")
+    result = suite.runpytest_subprocess("--junitxml=junit.xml")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*imported: []"])
 
 
 def test_nothing_is_gathered_unasked(suite: pytest.Pytester) -> None:
