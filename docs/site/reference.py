@@ -1,7 +1,8 @@
 """The reference, written from the code: ``python docs/site/reference.py`` writes, ``--check`` asks.
 
 docs/reference.md is all of it; in other pages what stands between ``<!-- generated: NAME -->`` and
-``<!-- end -->`` is. A page that is not up to date fails a test.
+``<!-- end -->`` is, where NAME may be a file of the repository. A page that is not up to date fails
+a test.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from pytest_egress.verdict import Verdict
 DOCS = Path(__file__).resolve().parents[1]
 COMMAND = "python docs/site/reference.py"
 
-_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_LANGUAGES = {
+    ".ini": "ini",
+    ".py": "python",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    "Dockerfile": "dockerfile",
+    "Jenkinsfile": "groovy",
+}
 _HEAD = f"""# Reference
 
 Every name that this version has. This page is written by `{COMMAND}` from the code itself.
@@ -133,7 +142,9 @@ def up_to_date(path: Path) -> str:
         return reference()
 
     def written(block: re.Match[str]) -> str:
-        return f"{block[1]}\n{GENERATED[block[2]]()}\n{block[3]}"
+        name = block[2]
+        text = GENERATED[name]() if name in GENERATED else _file(name)
+        return f"{block[1]}\n{text}\n{block[3]}"
 
     return _BLOCK.sub(written, path.read_text("utf-8"))
 
@@ -142,6 +153,13 @@ def stale() -> list[Path]:
     """The pages that do not hold what they should."""
     paths = sorted({*DOCS.glob("*.md"), DOCS / "reference.md"})
     return [it for it in paths if not it.exists() or it.read_text("utf-8") != up_to_date(it)]
+
+
+def _file(name: str) -> str:
+    """A file of the repository as a fenced block."""
+    path = DOCS.parent / name
+    language = _LANGUAGES.get(path.name) or _LANGUAGES[path.suffix]
+    return f"```{language}\n{path.read_text('utf-8')}```\n"
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -44,4 +44,6 @@ def test_no_block_is_left_out(page: Page) -> None:
         elif block.language == "yaml":
             assert list(yaml.safe_load_all(block.text)), f"{page.name}:{block.line}"
         else:
-            assert block.language in {"console", "toml", "ini"}, f"{page.name}:{block.line}"
+            assert block.language in {"console", "dockerfile", "groovy", "ini", "toml"}, (
+                f"{page.name}:{block.line}"
+            )
