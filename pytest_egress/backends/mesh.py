@@ -1,28 +1,22 @@
-"""One embedded Envoy with the contract it enforces: dialling it, probing through it."""
+"""One embedded Envoy with the contract it enforces: dialling it, commands behind it."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import hmac
 import itertools
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from pytest_egress.backends.declaring import certificates_in
 from pytest_egress.backends.dns_proxy import AgentResolver
 from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.backends.protocol import PodCommand, PodSocket
 from pytest_egress.backends.proxy import EmbeddedProxy
+from pytest_egress.backends.simulated import SimulatedMesh
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
-from pytest_egress.contract.syntax import TLS_PROTOCOLS
 from pytest_egress.envoy import Program
-from pytest_egress.evidence import Evidence, UpstreamProof, Way
 from pytest_egress.probe import (
     Attempt,
     DnsAnswer,
@@ -33,23 +27,18 @@ from pytest_egress.probe import (
     SystemResolver,
     Target,
 )
-from pytest_egress.upstream import Outside, Request
-from pytest_egress.verdict import Observation
+from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
-    # Read only where a contract has gateways.
     from pytest_egress.backends.gateways import Gateways
     from pytest_egress.capture.log import Log
 
 __all__ = ["LocalMesh"]
 
 _CAPTURE = "virtualOutbound"
-_CONTROL_NAME = "control.pytest-egress.invalid"
-_CONNECTION_ENDED = frozenset({"UF", "UC"})  # response flags: the upstream connection has ended
-_TOKEN_HEADER = "x-egress-upstream"  # noqa: S105  a header's name
 
 
-class LocalMesh:
+class LocalMesh(SimulatedMesh[EmbeddedProxy]):
     """One embedded Envoy with the contract it enforces."""
 
     def __init__(
@@ -68,18 +57,7 @@ class LocalMesh:
         gateways: Gateways | None = None,
         sources: Iterator[int] | None = None,
     ) -> None:
-        self.contract = contract
-        self.workload = workload
-        self.program = program
-        self.generation = generation
-        self._endpoints = endpoints
-        self._clients = tuple(clients)
-        self._resets = outside.resets
-        self._remembers = any("outlier_detection" in cluster for cluster in program.clusters)
-        self.leases = 0  # counted by the backend
-        self._outside = outside
-        self._live = live
-        self.sidecar = EmbeddedProxy(
+        sidecar = EmbeddedProxy(
             program,
             process,
             outside,
@@ -88,8 +66,17 @@ class LocalMesh:
             pod_root=pod_root,
             identity=gateways.sidecar_identity(workload) if gateways is not None else None,
         )
-        self.gateways = gateways
-        self._leads = gateways is not None
+        super().__init__(
+            contract,
+            workload,
+            sidecar,
+            outside,
+            endpoints,
+            clients,
+            generation,
+            live=live,
+            gateways=gateways,
+        )
         self._sources = itertools.count() if sources is None else sources
         self._dialled = threading.local()
         self._resolver: Resolver = SystemResolver() if live else DnsResolver(outside.pod_dns)
@@ -98,76 +85,9 @@ class LocalMesh:
         self._prober: Prober | None = None
 
     @property
-    def live(self) -> bool:
-        """Whether the real outside is asked."""
-        return self._live
-
-    @property
-    def ca_file(self) -> str | None:
-        """The throw-away CA of the simulated outside; None when the real one is asked."""
-        return None if self._live else str(self._outside.ca_file)
-
-    def prepare(self) -> None:
-        """Tell the outside what this contract's upstreams are, in place of another's."""
-        self._outside.serve(self._endpoints)
-        for host, certificates in self._clients:
-            self._outside.expect_client(host, certificates)
-
-    def stale(self, generation: int) -> bool:
-        """Whether a test that begins now needs another proxy.
-
-        That is when this one has resolved names to what is no longer so, or remembers failures of
-        an earlier test (ejected hosts).
-        """
-        resets = self._outside.resets
-        if self._remembers and self.sidecar.witness.troubled and resets != self._resets:
-            return True
-        self._resets = resets
-        if self.gateways is not None and self.gateways.stale(generation):
-            return True
-        return self.generation != generation
-
-    def start(self, timeout: float) -> None:
-        """Start Envoy and return once the positive control has passed through it.
-
-        Raises:
-            BackendError: it does not serve, or the control does not come through.
-        """
-        self.sidecar.configure(timeout, self.gateways.sockets if self.gateways else None)
-        if self.gateways is not None:
-            self.gateways.wait(timeout)
-        self.sidecar.wait(timeout)
-
-    @property
-    def directory(self) -> Path:
-        """Where Envoy's sockets and its log are."""
-        return self.sidecar.directory
-
-    def bootstrap(self) -> dict[str, Any]:
-        """The bootstrap that Envoy is given."""
-        return self.sidecar.bootstrap(self.gateways.sockets if self.gateways else None)
-
-    def enforces(self, contract: Contract, workload: Workload) -> bool:
-        """Whether this is the proxy for ``contract`` as ``workload`` sees it."""
-        return self.workload == workload and (
-            self.contract is contract or self.contract == contract
-        )
-
-    def running(self) -> bool:
-        """Whether Envoy is alive, and so are the gateways."""
-        return self.sidecar.running() and (self.gateways is None or self.gateways.running())
-
-    @property
     def pid(self) -> int:
         """The process id of Envoy."""
         return self.sidecar.pid
-
-    def close(self) -> None:
-        """Stop Envoy and remove its directory, let go of the gateways. Twice is once."""
-        self.sidecar.close()
-        if self._leads and self.gateways is not None:
-            self._leads = False
-            self.gateways.release()
 
     def dial(self, address: str, port: int, timeout: float) -> PodSocket:
         """Open a connection to ``address:port`` as the pod would: captured by the proxy.
@@ -187,44 +107,10 @@ class LocalMesh:
         families = {"A": socket.AF_INET, "AAAA": socket.AF_INET6}
         return self._resolver.lookup(name, families[family], timeout)
 
-    def probe(self, target: Target, options: Options) -> Observation:
-        """Make one attempt and gather what the proxy and the outside say of it."""
-        if options.client_cert is not None and not self._live:
-            with contextlib.suppress(OSError):  # the probe itself says what is wrong with it
-                known = certificates_in(Path(options.client_cert))
-                self._outside.expect_client(target.host, known)
+    def _attempt(self, target: Target, options: Options) -> tuple[Attempt, str | None]:
+        """Make an attempt; it, and the source address of its connection, if it had one."""
         self._dialled.source = None
-        attempt = self._get_prober().attempt(target, options)
-        if attempt.stage == "dns" and attempt.failure is not None:
-            return Observation(attempt, live=self._live, resolver=self._resolver_failure(attempt))
-        source = self._dialled.source
-        records = self.sidecar.records(source) if source else ()
-        way = self.follow(_deciding(records))
-        accepted = self._accepted(way.evidence)
-        return Observation(
-            attempt,
-            way.evidence,
-            signed=not self._live and self._signed(attempt, options, accepted),
-            accepted=accepted,
-            requests=self._requests(way.evidence),
-            live=self._live,
-            control=way.control,
-            hops=way.hops,
-        )
-
-    def follow(self, evidence: Evidence | None) -> Way:
-        """Where a record of the sidecar led to, and what that proxy says of it; once for each."""
-        if evidence is not None and self.gateways is not None:
-            way = self.gateways.follow(evidence)
-            if way is not None:
-                return way
-        return Way(evidence, control=self.sidecar.control_failure)
-
-    def program_of(self, proxy: str) -> Program:
-        """What a proxy was given: a gateway by its name; empty: the sidecar."""
-        if proxy and self.gateways is not None:
-            return next((it.program for it in self.gateways if it.name == proxy), self.program)
-        return self.program
+        return self._get_prober().attempt(target, options), self._dialled.source
 
     def launch(
         self,
@@ -236,12 +122,14 @@ class LocalMesh:
         stdin: IO[bytes],
         stdout: IO[bytes],
         stderr: IO[bytes],
+        image: str = "",
     ) -> PodCommand:
         """Start a command in a network namespace of its own, led through the proxy.
 
         Raises:
             BackendError: the system does not allow that; the message says what forbids it.
         """
+        assert not image, "the capability pod-run is lacking"
         from pytest_egress.capture import environment as whole
         from pytest_egress.capture.namespace.host import Namespace
 
@@ -255,33 +143,9 @@ class LocalMesh:
             stderr=stderr,
         )
 
-    def records(self, source: str) -> tuple[Evidence, ...]:
-        """The records of a connection (`PodSocket.source`) that have come since they were asked."""
-        return self.sidecar.witness.take(source)
-
-    def wait_for_records(
-        self, source: str, timeout: float, known: tuple[Evidence, ...] = ()
-    ) -> tuple[Evidence, ...]:
-        """The records of a connection that has ended; after ``timeout``, what has come of them.
-
-        ``known`` are those that have been taken already; they are not returned again.
-        """
-        return self.sidecar.witness.wait(source, timeout, known)
-
-    def settle(self) -> str:
-        """Return once the records of all that has happened so far are here; empty, or why not.
-
-        The proxy works in one thread: when a control has passed through it, what came before is
-        done, and its records have been sent.
-        """
-        failure = self.sidecar.settle()
-        for gateway in self.gateways or ():
-            failure = failure or gateway.proxy.settle()
-        return failure
-
-    def accepted(self, evidence: Evidence) -> UpstreamProof | None:
-        """What the simulated outside knows of the connection that the proxy opened."""
-        return self._accepted(evidence, ended=evidence.kind == "connection")
+    def strangers(self) -> Mapping[str, str]:
+        """None: whatever comes has been dialled by us."""
+        return {}
 
     def _get_prober(self) -> Prober:
         if self._prober is None:
@@ -300,79 +164,3 @@ class LocalMesh:
             high, low = divmod(number, 60_000)
             return f"10.255.{high // 256 % 256}.{high % 256}", 1024 + low
         return self._outside.original(address, port), 1024 + number % 60_000
-
-    def _signed(self, attempt: Attempt, options: Options, accepted: UpstreamProof | None) -> bool:
-        """Whether the answer carries what only the simulated outside could send."""
-        if attempt.response is not None:
-            token = attempt.response.headers.get(_TOKEN_HEADER) or ""
-            return hmac.compare_digest(token.encode(), self._outside.token.encode())
-        if attempt.target.startswith("tls:"):
-            verified = attempt.tls is not None and attempt.tls.verified
-            return attempt.completed and (verified or accepted is not None)
-        if options.payload is not None and accepted is not None:
-            # Bytes of the user's own: they came back over the connection the outside accepted.
-            return attempt.completed and bool(attempt.received)
-        signature = b"EGRESS-UPSTREAM " + self._outside.sign(attempt.nonce).encode() + b"\r\n"
-        return signature in attempt.received
-
-    def _accepted(self, evidence: Evidence | None, *, ended: bool = False) -> UpstreamProof | None:
-        """What the outside knows of the connection that the proxy opened for this attempt."""
-        if self._live or evidence is None or not evidence.upstream_local_address:
-            return None
-        proof = self._outside.accepted(
-            evidence.upstream_local_address,
-            evidence.upstream_host,
-            ended=ended or bool(evidence.response_flags & _CONNECTION_ENDED),
-        )
-        if proof is None or not evidence.rule or evidence.kind != "http":
-            return proof  # only a rule sends what a gateway or an HTTP listener has read elsewhere
-        tls = proof.details.get("protocol", "").startswith("tls")
-        if tls or proof.forwarded or not _is_of_tls(self.contract, evidence.cluster):
-            return proof
-        return replace(proof, unencrypted=True)
-
-    def _requests(self, evidence: Evidence | None) -> tuple[Request, ...]:
-        """What arrived of this attempt at the host that the proxy's cluster is for.
-
-        A mirrored copy has the same id and comes at a time of its own: it is its mirror's.
-        """
-        if self._live or evidence is None:
-            return ()
-        requests = self._outside.requests_with(evidence.request_id)
-        host = evidence.cluster.rpartition("|")[2].lower()
-        if not evidence.cluster.startswith("outbound|"):
-            return requests
-        # Of a shared place it is not known who stands there, only what was asked for.
-        return tuple(it for it in requests if it.address is None or it.is_for(host))
-
-    def _resolver_failure(self, attempt: Attempt) -> str:
-        """Empty when the name server works, so that its refusal is about the name asked."""
-        if self._live:
-            silent = attempt.dns is None or attempt.dns.rcode in {"TIMEOUT", "SERVFAIL"}
-            return "the system's resolver is not known to work" if silent else ""
-        answer = self.lookup(_CONTROL_NAME, timeout=1.0)
-        return "" if answer.addresses else "the pod's name server does not answer at all"
-
-
-def _deciding(records: tuple[Evidence, ...]) -> Evidence | None:
-    """The record that tells most: the last request's, else the connection's."""
-    for kind in ("http", "connection"):
-        for record in reversed(records):
-            if record.kind == kind:
-                return record
-    return None
-
-
-def _is_of_tls(contract: Contract, cluster: str) -> bool:
-    """Whether the port of a cluster is declared as one of TLS, by each entry that declares it."""
-    _, _, rest = cluster.partition("|")
-    number, _, host = rest.partition("|")
-    host = host.rpartition("|")[2]
-    protocols = {
-        port.protocol.lower()
-        for entry in contract.service_entries
-        if host in {it.lower() for it in entry.hosts}
-        for port in entry.ports
-        if str(port.number) == number
-    }
-    return bool(protocols) and protocols <= TLS_PROTOCOLS

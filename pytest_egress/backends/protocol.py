@@ -134,13 +134,15 @@ class Mesh(Protocol):
         stdin: IO[bytes],
         stdout: IO[bytes],
         stderr: IO[bytes],
+        image: str = "",
     ) -> PodCommand:
-        """Start a command in the pod; capability ``pod-exec``.
+        """Start a command in the pod; capability ``pod-exec``, with an image ``pod-run``.
 
         Args:
             log: gets the connections and lookups that it makes.
-            command: program and arguments.
-            environment: added to what the pod's own is.
+            command: program and arguments; with an image none: the image's own.
+            image: it runs in a container of this image, as a part of the pod.
+            environment: added to what the pod's own, or the image's, is.
             directory: its working directory; None: the pod's.
             stdin: a file with what it reads.
             stdout: a file for its output.
@@ -167,6 +169,14 @@ class Mesh(Protocol):
 
     def follow(self, evidence: Evidence | None) -> Way:
         """Where a record of the sidecar led to, and what that proxy says of it."""
+        ...
+
+    def strangers(self) -> Mapping[str, str]:
+        """Connections that the kernel brought to the proxy and that no probe or dial has made.
+
+        Their sources and original destinations (``ip:port`` both), those whose records are there
+        and were not taken.
+        """
         ...
 
     def accepted(self, evidence: Evidence) -> UpstreamProof | None:

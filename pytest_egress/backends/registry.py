@@ -53,6 +53,13 @@ _KINDS = {
             "pytest_egress.backends.local:create",
             leftovers="pytest_egress.backends.private:leftovers",
         ),
+        Kind(
+            "docker",
+            "pytest_egress.backends.docker.backend:create",
+            needs=("testcontainers",),
+            extra="docker",
+            leftovers="pytest_egress.backends.docker.leftovers:leftovers",
+        ),
     )
 }
 

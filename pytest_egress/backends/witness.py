@@ -68,6 +68,11 @@ class Witness:
         with self._changed:
             return self._take(source)
 
+    def waiting(self) -> dict[str, str]:
+        """The sources whose records nobody has taken yet, and their original destinations."""
+        with self._changed:
+            return {source: records[0].destination for source, records in self._records.items()}
+
     def settle(self) -> bool:
         """Return once everything that the proxy has sent so far is here; False: it was lost."""
         with self._changed:

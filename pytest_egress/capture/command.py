@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from pytest_egress.backends.protocol import Mesh, PodCommand
+from pytest_egress.backends.protocol import Capability, Mesh, PodCommand
 from pytest_egress.capture.calls import Call, Calls
 from pytest_egress.capture.capture import OnBlocked
 from pytest_egress.capture.log import Log, outside_of_contract
@@ -68,13 +68,19 @@ class Pod:
 
     Args:
         mesh: where they run.
+        require: raises `CapabilityError` where the backend cannot do something.
         new_log: makes the log of one command.
         explain: the long text about a call, for a failure.
     """
 
     def __init__(
-        self, mesh: Mesh, new_log: Callable[[], Log], explain: Callable[[Call], str]
+        self,
+        mesh: Mesh,
+        require: Callable[[Capability], None],
+        new_log: Callable[[], Log],
+        explain: Callable[[Call], str],
     ) -> None:
+        self._require = require
         self._mesh = mesh
         self._new_log = new_log
         self._explain = explain
@@ -110,10 +116,62 @@ class Pod:
         """
         __tracebackhide__ = True
         _check(args, on_blocked)
+        return self._complete("", args, env, cwd, input, timeout, check, on_blocked)
+
+    def run(
+        self,
+        image: str,
+        command: Sequence[str] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        input: str | None = None,  # noqa: A002 - as subprocess.run names it
+        timeout: float | None = 60.0,
+        check: bool = False,
+        on_blocked: OnBlocked = "fail",
+    ) -> Completed:
+        """Run a container of an image of yours in the pod, to its end; as `exec` otherwise.
+
+        Args:
+            image: its name; pulled where the engine does not have it.
+            command: program and arguments; none: the image's own.
+            env: added to the image's environment; the usual variables name the simulated
+                outside's CA.
+            cwd: the working directory; None: the image's own.
+            input: what it reads from its standard input; None: nothing.
+            timeout: seconds it may take.
+            check: raise `subprocess.CalledProcessError` unless its exit status is 0.
+            on_blocked: as of `exec`.
+
+        Raises:
+            CapabilityError: the backend has no containers.
+            BackendError: the image is not there, or the engine refuses.
+            CapturedCallError: see ``on_blocked``.
+            subprocess.TimeoutExpired: it has been killed.
+        """
+        __tracebackhide__ = True
+        self._require("pod-run")
+        if not isinstance(image, str) or not image:
+            raise ProbeError(f"image={image!r}: expected the name of an image")
+        _check(command or [image], on_blocked)
+        return self._complete(image, command, env, cwd, input, timeout, check, on_blocked)
+
+    def _complete(
+        self,
+        image: str,
+        args: Sequence[str],
+        env: Mapping[str, str] | None,
+        cwd: str | os.PathLike[str] | None,
+        text: str | None,
+        timeout: float | None,
+        check: bool,
+        on_blocked: OnBlocked,
+    ) -> Completed:
+        __tracebackhide__ = True
         log = self._new_log()
         with _texts() as (stdin, stdout, stderr):
-            if input is not None:
-                stdin.write(input.encode())
+            if text is not None:
+                stdin.write(text.encode())
                 stdin.seek(0)
             command = self._mesh.launch(
                 log,
@@ -123,6 +181,7 @@ class Pod:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
+                image=image,
             )
             try:
                 status = command.wait(timeout)
@@ -173,6 +232,7 @@ class Pod:
         """
         __tracebackhide__ = True
         _check(args, on_blocked)
+        self._require("pod-serve")
         log = self._new_log()
         with _texts() as (stdin, output, _):
             command = self._mesh.launch(

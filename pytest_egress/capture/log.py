@@ -8,7 +8,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,6 +64,10 @@ class Dialler(Protocol):
         """Where a record of the sidecar led to, and what that proxy says of it."""
         ...
 
+    def strangers(self) -> Mapping[str, str]:
+        """Sources and destinations of connections that the kernel brought to the proxy."""
+        ...
+
     def accepted(self, evidence: Evidence) -> UpstreamProof | None:
         """What the outside knows of the connection behind a record."""
         ...
@@ -100,6 +104,7 @@ class _Connection:
     records: list[Evidence] = field(default_factory=list)
     ways: dict[int, Way] = field(default_factory=dict)  # of each record, by its identity
     lost: bool = False
+    foreign: bool = False  # another process holds it
 
     def ended(self) -> bool:
         """Whether the proxy has recorded its end."""
@@ -141,10 +146,22 @@ class Log:
         self._connections: list[_Connection] = []
         self._other: list[tuple[int, Call]] = []
         self._began = time.monotonic()
+        self._watching = self._frozen = False
+        self._before: set[str] = set()
+
+    def watch(self) -> None:
+        """Take in what the kernel brings to the proxy from now on."""
+        self._before = set(self.pod.strangers())
+        self._watching = True
 
     def lookup(self, name: str, where: CallSite | None = None) -> DnsAnswer:
         """Look a name up in the pod; a failure is a call of its own."""
         answer = self.pod.lookup(name, "A", _LOOKUP_TIMEOUT)
+        self.heard(name, answer, where)
+        return answer
+
+    def heard(self, name: str, answer: DnsAnswer, where: CallSite | None = None) -> None:
+        """Take note of a lookup that was made in the pod."""
         with self._lock:
             for address in answer.addresses:
                 self._names[address] = name
@@ -154,7 +171,6 @@ class Log:
             attempt = Attempt(name, "dns", completed=False, failure=_failed(answer), dns=answer)
             judgement = judge(Observation(attempt, live=self.pod.live))
             self.add(name, 0, "dns", judgement.verdict, judgement.reason, where=where)
-        return answer
 
     def open(
         self, address: str, port: int, timeout: float | None, where: CallSite | None = None
@@ -246,22 +262,27 @@ class Log:
 
     def freeze(self) -> None:
         """There will be no more calls."""
+        self._frozen = True
         self.calls.freeze(self.read())
         if self._on_calls is not None:
             self._on_calls(self.calls)
 
     def read(self) -> list[Call]:
         """All calls so far; the records of everything that has been done are waited for."""
+        control = ""
+        if self._watching:
+            control = self.pod.settle()
+            self._take_in_strangers()
         with self._lock:
             connections, other = list(self._connections), list(self._other)
-        control = ""
-        if any(not it.lost and not it.ended() for it in connections):
+        if not self._watching and any(not it.lost and not it.ended() for it in connections):
             control = self.pod.settle()
         for connection in connections:
             if connection.lost or connection.ended():
                 continue
             connection.records.extend(self.pod.records(connection.source))
-            if not connection.ended() and not control and not connection.open():
+            held = not self._frozen if connection.foreign else connection.open()
+            if not connection.ended() and not control and not held:
                 connection.records.extend(
                     self.pod.wait_for_records(
                         connection.source, _CLOSED_TIMEOUT, tuple(connection.records)
@@ -273,6 +294,25 @@ class Log:
             for call in self._calls_of(connection, control)
         ]
         return [call for _, call in sorted([*found, *other], key=lambda it: it[0])]
+
+    def _take_in_strangers(self) -> None:
+        with self._lock:
+            known = {it.source for it in self._connections} | self._before
+            for source, destination in self.pod.strangers().items():
+                if source in known:
+                    continue
+                address, _, port = destination.rpartition(":")
+                connection = _Connection(
+                    next(self._order),
+                    self._names.get(address, address),
+                    address,
+                    int(port),
+                    source,
+                    time.monotonic() - self._began,
+                    None,
+                    foreign=True,
+                )
+                self._connections.append(connection)
 
     def _calls_of(self, connection: _Connection, control: str) -> Iterator[Call]:
         requests = [record for record in connection.records if record.kind == "http"]

@@ -65,18 +65,23 @@ _RUNTIME = {
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """The Unix sockets of one proxy, all in its private directory, and the control's upstream.
+    """Where one proxy is spoken to, and the control's upstream.
 
     Attributes:
-        listeners: where a listener is dialled, by its name; the others are reached through
-            ``virtualOutbound``, by the destination that a PROXY header names.
+        listeners: the Unix sockets where a listener is dialled, by its name; the others are
+            reached through ``virtualOutbound``, by the destination that a PROXY header names.
+        admin: a Unix socket, or an address and port.
+        witness: where it reports; the same.
+        in_pod: it is in a pod of its own: the kernel redirects to it, listeners are bound as
+            istiod says, and it dials the addresses that it is configured for.
         gateways: where the pods of gateways really listen, by their address and port.
     """
 
     listeners: Mapping[str, Path]
-    admin: Path
-    witness: Path
+    admin: Path | tuple[str, int]
+    witness: Path | tuple[str, int]
     control: tuple[str, int]
+    in_pod: bool = False
     gateways: Mapping[tuple[str, int], Path] = field(default_factory=dict)
 
 
@@ -104,31 +109,38 @@ def embed(program: Program, sockets: Sockets, places: Places | None, secrets: Se
         )
         for item in program.clusters
     ]
-    rewriter = _Rewriter(program, places, secrets)
+    rewriter = _Rewriter(program, places, secrets, in_pod=sockets.in_pod)
     bootstrap: Json = {
         "node": {"id": "pytest-egress", "cluster": "pytest-egress"},
-        "admin": {"address": {"pipe": {"path": str(sockets.admin), "mode": 0o600}}},
+        "admin": {"address": _address(sockets.admin, mode=0o600)},
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
         # Statistics would double the start time and the memory of a large contract.
         "stats_config": {"stats_matcher": {"reject_all": True}},
         "static_resources": {
             "listeners": [
                 rewriter.listener(item, sockets.listeners.get(item["name"]))
-                for item in (*program.listeners, control_listener())
+                for item in (*program.listeners, control_listener(in_pod=sockets.in_pod))
             ],
             "clusters": [
                 *(with_proxy_header(it) if it["name"] in moved else it for it in clusters),
                 _plain_cluster(CONTROL_CLUSTER, socket_address(*sockets.control)),
-                _plain_cluster(WITNESS_CLUSTER, {"pipe": {"path": str(sockets.witness)}}),
+                _plain_cluster(WITNESS_CLUSTER, _address(sockets.witness)),
             ],
         },
     }
     if places is not None:
         bootstrap["typed_dns_resolver_config"] = resolver(places)
+    if places is not None and not sockets.in_pod:
         bootstrap["cluster_manager"] = {
             "upstream_bind_config": {"source_address": {"address": "127.0.0.1", "port_value": 0}}
         }
     return bootstrap
+
+
+def _address(where: Path | tuple[str, int], **pipe: int) -> Json:
+    if isinstance(where, tuple):
+        return socket_address(*where)
+    return {"pipe": {"path": str(where), **pipe}}
 
 
 def _plain_cluster(name: str, address: Json) -> Json:
@@ -146,7 +158,10 @@ def _plain_cluster(name: str, address: Json) -> Json:
 class _Rewriter:
     """Rewrites the listeners of one program."""
 
-    def __init__(self, program: Program, places: Places | None, secrets: Secrets) -> None:
+    def __init__(
+        self, program: Program, places: Places | None, secrets: Secrets, *, in_pod: bool
+    ) -> None:
+        self._in_pod = in_pod
         self._marks = Marks(program)
         self._routes = {config["name"]: self._marks.routes(config) for config in program.routes}
         self._original = {c["name"] for c in program.clusters if c.get("type") == "ORIGINAL_DST"}
@@ -160,14 +175,16 @@ class _Rewriter:
             for cluster in program.clusters
             if cluster["name"].startswith("outbound|")
         }
-        self._dial_ports = (
-            {} if places is None else {port: places.port_for(port) for port in {80, *declared}}
-        )
         self._places = places
+        # In a pod addresses are what they are: nothing has been moved to loopback.
+        self._moved = moved = None if in_pod else places
+        self._dial_ports = (
+            {} if moved is None else {port: moved.port_for(port) for port in {80, *declared}}
+        )
         self._secrets = secrets
 
     def listener(self, listener: Json, path: Path | None) -> Json:
-        """One listener, reporting to the witness and bound to no port.
+        """One listener, reporting to the witness; outside of a pod it is bound to no port.
 
         With a ``path`` it is dialled there, and a PROXY header comes before all else.
         """
@@ -187,7 +204,7 @@ class _Rewriter:
             result["address"] = {"pipe": {"path": str(path), "mode": 0o600}}
             result["listener_filters"] = [PROXY_HEADER, *listener.get("listener_filters", ())]
             result.pop("bind_to_port", None)
-        else:
+        elif not self._in_pod:
             # An address that a pod would really bind (Sidecar captureMode NONE) is reached by
             # its destination as well: nothing here listens on a port.
             result["bind_to_port"] = False
@@ -209,10 +226,10 @@ class _Rewriter:
                 config = with_resolver(config, self._places)
                 config["port_value"] = self._places.port_for(config["port_value"])
             filters.append({**item, "typed_config": config})
-        if self._places is not None and any(
+        if self._moved and any(
             name in self._original for item in filters for name in _clusters_of(item)
         ):
-            filters.insert(0, original_destination(self._places.original_port()))
+            filters.insert(0, original_destination(self._moved.original_port()))
         marks = self._marks.chain(listener, index, chain)
         ends_tls = "yes" if "transport_socket" in chain else ""
         own = marked(marks, route_config=route_config, ends_tls=ends_tls)
@@ -235,15 +252,17 @@ class _Rewriter:
         if self._places is None:
             return result
         result["http_filters"] = with_resolver(result["http_filters"], self._places)
+        if self._moved is None:
+            return result
         if not self._dynamic.isdisjoint(route_clusters(result["route_config"])):
             # In front of every other filter: istiod adds the forward proxy's own filter for the
             # first service of a port only, and without it the cluster itself resolves and dials.
             for item in result["http_filters"]:
                 if item.get("typed_config", {}).get("@type") == _HTTP_DFP:
                     item["typed_config"]["allow_dynamic_host_from_filter_state"] = True
-            filters = dynamic_port(self._dial_ports, self._places.original_port())
+            filters = dynamic_port(self._dial_ports, self._moved.original_port())
             result["http_filters"] = [*filters, *result["http_filters"]]
-            result["route_config"] = self._redialled(result["route_config"], self._places)
+            result["route_config"] = self._redialled(result["route_config"], self._moved)
         return result
 
     def _redialled(self, config: Json, places: Places) -> Json:

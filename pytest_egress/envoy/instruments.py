@@ -14,6 +14,7 @@ from pytest_egress.envoy.marks import METADATA, MISSING_CLUSTER, marked
 __all__ = [
     "CONTROL_ADDRESS",
     "CONTROL_CLUSTER",
+    "CONTROL_IN_POD",
     "HTTP_CHAIN",
     "PROXY_HEADER",
     "REMEMBER_SOURCE",
@@ -32,6 +33,8 @@ Json = dict[str, Any]
 #: Where the positive control is sent. Loopback is never captured in a mesh (istio-iptables lets it
 #: through), so no contract can claim it.
 CONTROL_ADDRESS = ("127.255.255.254", 9)
+#: The same in a pod, where loopback is not redirected: the IPv4 dummy address (RFC 7600).
+CONTROL_IN_POD = ("192.0.0.8", 9)
 CONTROL_CLUSTER = "pytest_egress_control"
 WITNESS_CLUSTER = "pytest_egress_witness"
 
@@ -154,14 +157,13 @@ def _dialled(host: str, port: str) -> Json:
     }
 
 
-def control_listener() -> Json:
+def control_listener(*, in_pod: bool = False) -> Json:
     """A listener that passes everything to the control's upstream, whatever the contract says."""
+    address, port = CONTROL_IN_POD if in_pod else CONTROL_ADDRESS
     return {
         **marked({}, listener=CONTROL_CLUSTER),
         "name": CONTROL_CLUSTER,
-        "address": {
-            "socket_address": {"address": CONTROL_ADDRESS[0], "port_value": CONTROL_ADDRESS[1]}
-        },
+        "address": {"socket_address": {"address": address, "port_value": port}},
         "bind_to_port": False,
         "access_log": [access_log()],
         "filter_chains": [

@@ -101,6 +101,7 @@ class Outside:
             self._forget,
         )
         self._servers: dict[View, NameServer] = {}
+        self._far = Responder(self._answers("far"), self._lock)
         self._originals = Originals(self._places, self._places.room)
         self._warming: threading.Thread | None = None
 
@@ -289,9 +290,16 @@ class Outside:
         self._workers.submit(link)
         return theirs
 
-    def answer(self, query: bytes, *, udp: bool = True) -> bytes | None:
-        """Return the answer to a DNS query of a pod elsewhere; None: none is to be sent."""
-        return self._servers["pod"].responder.respond(query, udp=udp)
+    def answer(self, query: bytes, *, udp: bool = True, proxy: bool = False) -> bytes | None:
+        """Return the answer to a DNS query from elsewhere; None: none is to be sent.
+
+        Args:
+            query: as it came.
+            udp: whether over UDP, where an answer may be too large.
+            proxy: it is of a pod's proxy, not of the pod's application: each has its own turns.
+        """
+        responder = self._far if proxy else self._servers["pod"].responder
+        return responder.respond(query, udp=udp)
 
     def real(self, address: str, port: int) -> tuple[str, int] | None:
         """Return what a loopback address and port stand for; None if several, or nothing."""
@@ -377,8 +385,8 @@ class Outside:
         self._staging.reset()
 
     def _forget(self) -> None:
-        for server in self._servers.values():
-            server.responder.forget()
+        for responder in (self._far, *(it.responder for it in self._servers.values())):
+            responder.forget()
 
     def _answers(self, view: View) -> Callable[[str, bool], Reply]:
         def reply(name: str, wanted: bool) -> Reply:

@@ -1,7 +1,8 @@
 """What every name resolves to, and which place stands for it.
 
-There are two views of one answer. The pod's view gives simulated addresses, as production's name
-servers would; the proxy's view gives the loopback addresses that stand for them.
+There are two kinds of view of one answer. Those of the pod and of a proxy in a pod of its own give
+simulated addresses, as production's name servers would; the view of a proxy on this machine gives
+the loopback addresses that stand for them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pytest_egress.upstream.tenants import NOBODY, Tenants
 
 __all__ = ["Reply", "View", "Zone"]
 
-View = Literal["pod", "proxy"]
+#: Who asks: the pod, the proxy of this machine, or one in a pod of its own, far from loopback.
+View = Literal["pod", "proxy", "far"]
 
 TTL = 300  # seconds
 _CHANGING_TTL = 1
@@ -78,7 +80,7 @@ class Zone:
         """
         with self.lock:
             lookup = self._rules.lookup(name)
-            if view == "proxy":
+            if view != "pod":
                 self._told[name] = self._promise(name)
             if not wanted:
                 return Reply(lookup.rcode if lookup else 0)
@@ -224,7 +226,7 @@ class Zone:
 
     def _seen(self, view: View, name: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
         """Return how ``addresses`` of ``name`` look in ``view``."""
-        if view == "pod":
+        if view != "proxy":
             return addresses
         return tuple(dict.fromkeys(self._place_of(name, address).ip for address in addresses))
 

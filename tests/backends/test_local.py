@@ -93,7 +93,7 @@ def test_equal_contracts_share_a_proxy(backend: LocalBackend) -> None:
 
 def test_proxies_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run over many contracts keeps few proxies: the one unused for longest ends."""
-    monkeypatch.setattr("pytest_egress.backends.local._MAX_PROXIES", 2)
+    monkeypatch.setattr(LocalBackend, "most_proxies", 2)
     backend = LocalBackend()
     try:
         meshes = [backend.enforce(loads(contract(f"c{n}")), Workload()) for n in range(3)]
@@ -108,7 +108,7 @@ def test_leased_proxy_outlives_the_limit(
     backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow batch line keeps its proxy while others start, even one that replaces it."""
-    monkeypatch.setattr("pytest_egress.backends.local._MAX_PROXIES", 1)
+    monkeypatch.setattr(LocalBackend, "most_proxies", 1)
     held = loads(contract("held"))
     with backend.lease(held, Workload()) as mesh:
         other = backend.enforce(loads(contract("other")), Workload())

@@ -15,8 +15,15 @@ from importlib.resources import files
 __all__ = ["command", "first_line"]
 
 _PACKAGES = ("pytest_egress.probe", "pytest_egress.backends.agent.inside")
+_MODULES = {"pytest_egress.capture.namespace": ("netlink",)}
 # Packages on the way to them, whose own code stays at home.
-_EMPTY = ("pytest_egress", "pytest_egress.backends", "pytest_egress.backends.agent")
+_EMPTY = (
+    "pytest_egress",
+    "pytest_egress.backends",
+    "pytest_egress.backends.agent",
+    "pytest_egress.capture",
+    "pytest_egress.capture.namespace",
+)
 
 _BOOT = """
 import sys
@@ -62,5 +69,9 @@ def first_line() -> bytes:
             if (dot, suffix) == (".", "py"):
                 whole = package if name == "__init__" else f"{package}.{name}"
                 code[whole] = (name == "__init__", source.read_text("utf-8"))
+    for package, names in _MODULES.items():
+        for name in names:
+            text = files(package).joinpath(f"{name}.py").read_text("utf-8")
+            code[f"{package}.{name}"] = (False, text)
     text = json.dumps(code, sort_keys=True)
     return base64.b64encode(zlib.compress(text.encode(), 9)) + b"\n"

@@ -102,6 +102,11 @@ class Agent:
         """
         return self._current()
 
+    def alive(self) -> bool:
+        """Whether the agent runs, as far as it is known without asking it."""
+        with self._lock:
+            return self._connection is not None and not self._connection.lost
+
     def probe(
         self,
         target: Target,

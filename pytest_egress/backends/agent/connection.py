@@ -50,7 +50,8 @@ class Connection:
         self._stream = stream
         self._name = name
         self._acceptors: dict[str, Accepted] = {}
-        self._answer: Answer | None = None
+        self._answers: dict[str, Answer] = {}
+        self._outputs: dict[int, Callable[[int, bytes], None]] = {}
         self._tunnels = Tunnels(self._send_quietly)
         self._tunnel_numbers = itertools.count(1, 2)  # the agent has the even ones
         self._sending = threading.Lock()
@@ -115,12 +116,7 @@ class Connection:
             AgentLostError: the stream was lost meanwhile, or no answer came in ``timeout`` seconds.
             ProbeError: the agent refuses the request; the message says why.
         """
-        number = next(self._numbers)
-        answer: Future[dict[str, Any]] = Future()
-        with self._lock:
-            if self.lost:
-                raise AgentLostError(self._why)
-            self._waiting[number] = answer
+        number, answer = self._expect()
         try:
             self.send({**request, "id": number})
             message = answer.result(timeout)
@@ -136,6 +132,34 @@ class Connection:
             raise ProbeError(str(refusal["message"]))
         result = message.get("result")
         return result if isinstance(result, dict) else {}
+
+    def begin(
+        self, request: Mapping[str, Any], output: Callable[[int, bytes], None]
+    ) -> tuple[int, Future[dict[str, Any]]]:
+        """Start a command; returns its number and the answer that its end brings.
+
+        Args:
+            request: as of the operation ``exec``.
+            output: called in the reader's thread with what it writes: the descriptor (1 or 2) and
+                the bytes.
+
+        Raises:
+            AgentLostError: the stream is lost; the answer that is expected then fails with it.
+        """
+        number, answer = self._expect()
+        self._outputs[number] = output
+        answer.add_done_callback(lambda _: self._outputs.pop(number, None))
+        self.send({**request, "op": "exec", "stream": True, "id": number})
+        return number, answer
+
+    def _expect(self) -> tuple[int, Future[dict[str, Any]]]:
+        number = next(self._numbers)
+        answer: Future[dict[str, Any]] = Future()
+        with self._lock:
+            if self.lost:
+                raise AgentLostError(self._why)
+            self._waiting[number] = answer
+        return number, answer
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message that has no answer.
@@ -201,6 +225,7 @@ class Connection:
         port: int,
         answer: Answer,
         *,
+        name: str = "pod",
         domains: Sequence[str] = (),
         upstream: tuple[str, int] | None = None,
     ) -> int:
@@ -210,6 +235,7 @@ class Connection:
             address: of the pod, to listen on.
             port: 0: any that is free.
             answer: called in the reader's thread, so it must not wait.
+            name: tells several name servers of one pod apart.
             domains: names under these are not answered but asked of ``upstream``.
             upstream: the cluster's name server.
 
@@ -217,15 +243,33 @@ class Connection:
             AgentLostError: the stream is lost.
             ProbeError: the pod does not allow it.
         """
-        self._answer = answer
+        self._answers[name] = answer
         request = {
             "op": "names",
+            "name": name,
             "address": address,
             "port": port,
             "domains": list(domains),
             "upstream": upstream,
         }
         return int(self.ask(request, _SILENCE)["port"])
+
+    def capture(self, *, tcp: int, dns: int | None, proxy: int, outside: int | None = None) -> None:
+        """Redirect what the pod's programs open to its proxy, as istio-init does.
+
+        Args:
+            tcp: where the proxy takes connections.
+            dns: where the pod's name server is; None: names are left alone.
+            proxy: the number of the user that the proxy runs as.
+            outside: where the proxy's own connections are led, whatever their address; then every
+                IPv4 address exists in the pod. None: they go where they go.
+
+        Raises:
+            AgentLostError: the stream is lost.
+            ProbeError: the pod does not allow it.
+        """
+        request = {"op": "capture", "tcp": tcp, "dns": dns, "proxy": proxy, "outside": outside}
+        self.ask(request, _SILENCE)
 
     def close(self) -> None:
         """End the stream, and with it the agent. Twice is once."""
@@ -279,8 +323,12 @@ class Connection:
                 self._tunnels.add(message["t"], sock)
         elif "t" in message:
             self._tunnels.take(message)
-        elif "q" in message and self._answer is not None:
-            data = self._answer(unpack(message["d"]), message["u"])
+        elif "out" in message:
+            output = self._outputs.get(message["out"])
+            if output is not None:
+                output(message["fd"], unpack(message["d"]))
+        elif "q" in message:
+            data = self._answers[message["n"]](unpack(message["d"]), message["u"])
             self._send_quietly({"q": message["q"], "d": pack(data) if data else ""})
 
     def _send_quietly(self, message: dict[str, Any]) -> None:

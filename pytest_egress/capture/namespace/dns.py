@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from pytest_egress.probe import DnsAnswer
 
-__all__ = ["answer"]
+__all__ = ["answer", "asked"]
 
 _A, _AAAA, _IN = 1, 28, 1
 _RESPONSE, _AUTHORITY, _DESIRED, _AVAILABLE = 0x8000, 0x0400, 0x0100, 0x0080
@@ -42,6 +42,16 @@ def answer(query: bytes, lookup: Callable[[str], DnsAnswer]) -> bytes | None:
     header = _RESPONSE | _AUTHORITY | _AVAILABLE | (flags & _DESIRED) | code
     counts = struct.pack(">HHHHHH", ident, header, 1, len(records) // 16, 0, 0)
     return counts + query[12 : end + 4] + records
+
+
+def asked(query: bytes) -> str:
+    """The name whose IPv4 addresses a query asks for; empty where it asks for anything else."""
+    try:
+        name, end = _name(query)
+        kind, klass = struct.unpack_from(">HH", query, end)
+    except (struct.error, IndexError, UnicodeDecodeError):
+        return ""
+    return name if (kind, klass) == (_A, _IN) else ""
 
 
 def _name(query: bytes) -> tuple[str, int]:

@@ -29,7 +29,7 @@ _NEW_TABLE, _NEW_CHAIN, _NEW_RULE = 0, 3, 6
 _IPV4, _LOCAL_OUT, _PRIORITY_NAT = 2, 3, -100
 _VERDICT_REGISTER, _REGISTER = 0, 1
 _RETURN = -5
-_META_L4PROTO = 16
+_META_SKUID, _META_L4PROTO = 10, 16
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _DESTINATION = 16  # offset of the destination address in an IPv4 header
 _TABLE, _CHAIN = "pytest_egress", "output"
@@ -69,17 +69,39 @@ def make_every_address_local() -> None:
     _send(_NETLINK_ROUTE, [_message(_RTM_NEWROUTE, _REQUEST | _ACK | _CREATE, route, 1)], {1})
 
 
-def redirect(tcp_port: int, dns_port: int) -> None:
+def redirect(
+    tcp_port: int,
+    dns_port: int | None,
+    *,
+    proxy: int | None = None,
+    outside_port: int | None = None,
+) -> None:
     """Redirect what the namespace's programs open: names to ``dns_port``, TCP to ``tcp_port``.
 
     Loopback stays as it is, names asked there apart. Other UDP meets a closed port.
 
+    Args:
+        tcp_port: where the proxy takes connections.
+        dns_port: None: names are left alone.
+        proxy: the number of the user that the proxy runs as, whose own connections are not
+            redirected to it.
+        outside_port: where the proxy's TCP connections go; None: wherever it sends them.
+
     Raises:
         OSError: the kernel refuses, or has no nf_tables.
     """
-    rules = [
-        [*_protocol(socket.IPPROTO_UDP), *_port_is(53), *_to(dns_port)],
-        [*_protocol(socket.IPPROTO_TCP), *_port_is(53), *_to(dns_port)],
+    rules = []
+    if proxy is not None:
+        if outside_port is not None:
+            off = [*_destination_begins(127, other=True), *_protocol(socket.IPPROTO_TCP)]
+            rules.append([*_user_is(proxy), *off, *_to(outside_port)])
+        rules.append([*_user_is(proxy), _verdict(_RETURN)])
+    if dns_port is not None:
+        rules += [
+            [*_protocol(kind), *_port_is(53), *_to(dns_port)]
+            for kind in (socket.IPPROTO_UDP, socket.IPPROTO_TCP)
+        ]
+    rules += [
         [*_destination_begins(127), _verdict(_RETURN)],
         [*_protocol(socket.IPPROTO_TCP), *_to(tcp_port)],
     ]
@@ -146,9 +168,14 @@ def _expression(name: str, body: bytes) -> bytes:
     return _nested(1, _text(1, name) + _nested(2, body))
 
 
-def _equals(value: bytes) -> bytes:
+def _equals(value: bytes, *, other: bool = False) -> bytes:
     data = _nested(3, _attribute(1, value))
-    return _expression("cmp", _be32(1, _REGISTER) + _be32(2, 0) + data)
+    return _expression("cmp", _be32(1, _REGISTER) + _be32(2, int(other)) + data)
+
+
+def _user_is(number: int) -> list[bytes]:
+    loaded = _expression("meta", _be32(1, _REGISTER) + _be32(2, _META_SKUID))
+    return [loaded, _equals(struct.pack("=I", number))]
 
 
 def _protocol(number: int) -> list[bytes]:
@@ -165,8 +192,8 @@ def _port_is(port: int) -> list[bytes]:
     return [_payload(_TRANSPORT_HEADER, 2, 2), _equals(struct.pack(">H", port))]
 
 
-def _destination_begins(byte: int) -> list[bytes]:
-    return [_payload(_NETWORK_HEADER, _DESTINATION, 1), _equals(bytes([byte]))]
+def _destination_begins(byte: int, *, other: bool = False) -> list[bytes]:
+    return [_payload(_NETWORK_HEADER, _DESTINATION, 1), _equals(bytes([byte]), other=other)]
 
 
 def _to(port: int) -> list[bytes]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 from pytest_egress.backends.agent.inside.wire import pack, unpack
@@ -18,15 +19,29 @@ _DRAIN = 1.0  # seconds that what is left in the pipes may take after the end
 
 
 class Commands:
-    """Runs commands and knows those that are under way."""
+    """Runs commands and knows those that are under way.
 
-    def __init__(self) -> None:
+    Args:
+        send: sends a message to the other side.
+    """
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
         self._lock = threading.Lock()
         self._running: dict[Any, subprocess.Popen[bytes]] = {}
         self._cancelled: set[Any] = set()
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run ``argv`` to its end: ``env`` is added, ``cwd``, ``input``, ``timeout`` (seconds)."""
+        """Run ``argv`` to its end: ``env`` is added, ``cwd``, ``input``, ``timeout`` (seconds).
+
+        With ``stream``, what it writes is sent as it comes and is no part of the answer.
+        """
+        ident = request.get("id")
+
+        def send(number: int) -> Callable[[bytes], None]:
+            return lambda data: self._send({"out": ident, "fd": number, "d": pack(data)})
+
+        sinks = [send(1), send(2)] if request.get("stream") else [None, None]
         environment = {**os.environ, **request.get("env", {})}
         process = subprocess.Popen(  # noqa: S603  it is what was asked for
             request["argv"],
@@ -40,7 +55,7 @@ class Commands:
         with self._lock:
             self._running[request.get("id")] = process
         try:
-            return _watch(process, unpack(request.get("input", "")), request.get("timeout"))
+            return _watch(process, unpack(request.get("input", "")), request.get("timeout"), sinks)
         finally:
             with self._lock:
                 self._running.pop(request.get("id"), None)
@@ -60,11 +75,16 @@ class Commands:
             _kill(process)
 
 
-def _watch(process: subprocess.Popen[bytes], data: bytes, timeout: float | None) -> dict[str, Any]:
+def _watch(
+    process: subprocess.Popen[bytes],
+    data: bytes,
+    timeout: float | None,
+    sinks: Sequence[Callable[[bytes], None] | None],
+) -> dict[str, Any]:
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    outputs = [_Output(process.stdout), _Output(process.stderr)]
+    outputs = [_Output(process.stdout, sinks[0]), _Output(process.stderr, sinks[1])]
     threading.Thread(target=_feed, args=(process.stdin, data), daemon=True).start()
     timed_out = False
     try:
@@ -96,9 +116,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Output:
-    """Reads one output to its end and keeps the first of it."""
+    """Reads one output to its end and keeps the first of it, or hands all of it to ``sink``."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    def __init__(self, pipe: IO[bytes], sink: Callable[[bytes], None] | None) -> None:
+        self._sink = sink
         self.data = bytearray()
         self.truncated = False
         self._pipe = pipe
@@ -108,6 +129,9 @@ class _Output:
     def _read(self) -> None:
         with self._pipe:
             while more := os.read(self._pipe.fileno(), 65536):
+                if self._sink is not None:
+                    self._sink(more)
+                    continue
                 room = _MOST - len(self.data)
                 self.data += more[:room]
                 self.truncated |= len(more) > room

@@ -30,10 +30,14 @@ class Names:
         self._number = 0
 
     def serve(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Serve on ``address`` and ``port``; names under ``domains`` are asked of ``upstream``."""
+        """Serve on ``address`` and ``port``; names under ``domains`` are asked of ``upstream``.
+
+        The other side tells its name servers apart by ``name``.
+        """
         where = (request["address"], request["port"])
         domains = tuple(_wire_name(domain) for domain in request["domains"])
         upstream = tuple(request["upstream"]) if request["upstream"] else None
+        name = request["name"]
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.bind(where)
         tcp = socket.create_server(udp.getsockname(), backlog=64)
@@ -41,8 +45,10 @@ class Names:
         def forwarded(query: bytes) -> bool:
             return upstream is not None and _question(query).endswith(domains)
 
-        threading.Thread(target=self._udp, args=(udp, forwarded, upstream), daemon=True).start()
-        threading.Thread(target=self._tcp, args=(tcp, forwarded, upstream), daemon=True).start()
+        for serve, sock in ((self._udp, udp), (self._tcp, tcp)):
+            threading.Thread(
+                target=serve, args=(name, sock, forwarded, upstream), daemon=True
+            ).start()
         return {"port": udp.getsockname()[1]}
 
     def answered(self, message: dict[str, Any]) -> None:
@@ -52,7 +58,7 @@ class Names:
         if asked is not None and message.get("d"):
             asked[1](unpack(message["d"]))
 
-    def _ask(self, query: bytes, answer: Callable[[bytes], None], *, udp: bool) -> None:
+    def _ask(self, name: str, query: bytes, answer: Callable[[bytes], None], *, udp: bool) -> None:
         now = time.monotonic()
         with self._lock:
             self._number += 1
@@ -60,9 +66,11 @@ class Names:
             for old in [key for key, (at, _) in self._asked.items() if now - at > _TIMEOUT]:
                 del self._asked[old]
             self._asked[number] = (now, answer)
-        self._send({"q": number, "d": pack(query), "u": udp})
+        self._send({"q": number, "n": name, "d": pack(query), "u": udp})
 
-    def _udp(self, sock: socket.socket, forwarded: Callable[[bytes], bool], upstream: Any) -> None:
+    def _udp(
+        self, name: str, sock: socket.socket, forwarded: Callable[[bytes], bool], upstream: Any
+    ) -> None:
         while True:
             query, client = sock.recvfrom(_MOST)
 
@@ -74,19 +82,19 @@ class Names:
                     target=_forward, args=(query, upstream, answer), daemon=True
                 ).start()
             else:
-                self._ask(query, answer, udp=True)
+                self._ask(name, query, answer, udp=True)
 
     def _tcp(
-        self, listener: socket.socket, forwarded: Callable[[bytes], bool], upstream: Any
+        self, name: str, listener: socket.socket, forwarded: Callable[[bytes], bool], upstream: Any
     ) -> None:
         while True:
             sock, _ = listener.accept()
             threading.Thread(
-                target=self._queries, args=(sock, forwarded, upstream), daemon=True
+                target=self._queries, args=(name, sock, forwarded, upstream), daemon=True
             ).start()
 
     def _queries(
-        self, sock: socket.socket, forwarded: Callable[[bytes], bool], upstream: Any
+        self, name: str, sock: socket.socket, forwarded: Callable[[bytes], bool], upstream: Any
     ) -> None:
         with sock, sock.makefile("rb") as incoming:
             while len(head := incoming.read(2)) == 2:
@@ -100,7 +108,7 @@ class Names:
                 if forwarded(query):
                     _forward(query, upstream, answer)
                 else:
-                    self._ask(query, answer, udp=False)
+                    self._ask(name, query, answer, udp=False)
                     done.wait(_TIMEOUT)
 
 

@@ -17,6 +17,7 @@ from pytest_egress.backends.agent.inside.commands import Commands
 from pytest_egress.backends.agent.inside.files import Files
 from pytest_egress.backends.agent.inside.listening import Listening
 from pytest_egress.backends.agent.inside.names import Names
+from pytest_egress.backends.agent.inside.network import capture
 from pytest_egress.backends.agent.inside.probing import Probing
 from pytest_egress.backends.agent.inside.wire import PROTOCOL, Lines, decode, encode
 
@@ -42,7 +43,7 @@ class Server:
         self._writes = writes
         self._lock = threading.Lock()
         self._workers = ThreadPoolExecutor(_WORKERS, "agent")
-        self._commands = Commands()
+        self._commands = Commands(self.send)
         self._listening = Listening(self.send)
         self._names = Names(self.send)
         files, probing = Files(), Probing()
@@ -55,6 +56,7 @@ class Server:
             "listen": self._listening.listen,
             "dial": self._listening.dial,
             "names": self._names.serve,
+            "capture": capture,
         }
 
     def run(self) -> None:

@@ -1,0 +1,181 @@
+"""Contracts enforced in containers: one pod for each distinct contract and workload."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pytest_egress.backends.docker.engine import Engine
+from pytest_egress.backends.simulating import SimulatingBackend
+from pytest_egress.errors import CapabilityError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from pytest_egress.backends.docker.mesh import DockerMesh
+    from pytest_egress.backends.docker.pod import DockerPod
+    from pytest_egress.backends.protocol import Capability
+    from pytest_egress.backends.registry import Get
+    from pytest_egress.contract.contract import Contract
+    from pytest_egress.contract.resources import Workload
+
+__all__ = ["DockerBackend", "create"]
+
+
+class DockerBackend(SimulatingBackend["DockerMesh"]):
+    """Runs a pod of two containers for each distinct contract and workload.
+
+    Args:
+        envoy_image: has a program ``envoy``.
+        pod_image: has Python 3.10 or newer.
+        keep: containers that have ended are not removed.
+        envoy: path of an Envoy of this machine, which is asked what it refuses of a contract.
+        live: ask the real outside in place of the simulated one.
+        pod_root: the directory that stands for the pod's root.
+        startup_timeout: seconds that an Envoy may take until it serves.
+    """
+
+    name = "docker"
+    most_proxies = 4  # each takes two containers
+
+    def __init__(
+        self,
+        *,
+        envoy_image: str,
+        pod_image: str,
+        keep: bool = False,
+        envoy: str = "",
+        live: bool = False,
+        pod_root: str = "/",
+        startup_timeout: float = 60.0,
+    ) -> None:
+        super().__init__(envoy=envoy, live=live, pod_root=pod_root, startup_timeout=startup_timeout)
+        self.engine = Engine(keep=keep)
+        self._envoy_image = envoy_image
+        self._pod_image = pod_image
+        self._standby_pod: Future[DockerPod] | None = None
+        self._swept = False
+
+    @property
+    def lacking(self) -> Mapping[Capability, str]:
+        """What this backend cannot do, and why."""
+        lacking: dict[Capability, str] = {
+            "gateways": "the gateway would be a second proxy with a network of its own: use "
+            "--egress-backend=local or kind"
+        }
+        if self.live:
+            lacking["simulate"] = "the real outside is asked (--egress-live)"
+            lacking["dns-proxy"] = "names are those of the container's network (--egress-live)"
+        else:
+            lacking["live"] = "the outside is simulated: run with --egress-live"
+        return lacking
+
+    def describe(self) -> str:
+        """One line for pytest's header."""
+        live = ", live" if self.live else ""
+        return f"docker ({self._envoy_image}{live})"
+
+    def prepare(self) -> None:
+        """Start a pod in the background; a failure is told when a contract is to be enforced."""
+        with self._lock:
+            if self._standby_pod is None:
+                self._standby_pod = self._start_pod()
+
+    def close(self) -> None:
+        """End every container and the outside. Twice is once."""
+        with self._lock:
+            standby, self._standby_pod = self._standby_pod, None
+        if standby is not None and standby.exception() is None:
+            standby.result().close()
+        super().close()
+        self.engine.close()
+
+    def _start(
+        self, contract: Contract, workload: Workload, leases: int, generation: int
+    ) -> DockerMesh:
+        from pytest_egress.backends.declaring import clients_of, endpoints_of
+        from pytest_egress.backends.docker.mesh import DockerMesh
+        from pytest_egress.backends.docker.proxy import DockerProxy
+
+        program = self._compile(contract, workload)
+        self._refuse_gateways(contract)
+        pod = self._take_pod()
+        proxy = DockerProxy(
+            program,
+            pod,
+            self._envoy_image,
+            self._directory().subdirectory("d"),
+            self.outside,
+            live=self.live,
+            pod_root=self.pod_root,
+        )
+        mesh = DockerMesh(
+            contract,
+            workload,
+            proxy,
+            self.outside,
+            endpoints_of(program),
+            clients_of(contract, self.pod_root),
+            generation,
+            live=self.live,
+        )
+        mesh.prepare()
+        self._bring_up(mesh, leases)
+        return mesh
+
+    def _refuse_gateways(self, contract: Contract) -> None:
+        if contract.speaks_of_services:
+            from pytest_egress.backends.gateways import compile_gateways
+
+            if compile_gateways(contract):
+                raise CapabilityError(self.name, "gateways", self.lacking["gateways"])
+
+    def _take_pod(self) -> DockerPod:
+        """A pod that waits for its proxy, and the next one begun.
+
+        Raises:
+            BackendError: it does not start.
+        """
+        with self._lock:
+            standby, self._standby_pod = self._standby_pod, None
+        pod = (standby or self._start_pod()).result()
+        return pod if pod.running() else self._start_pod().result()
+
+    def _start_pod(self) -> Future[DockerPod]:
+        from concurrent.futures import Future
+
+        future: Future[DockerPod] = Future()
+
+        def start() -> None:
+            try:
+                future.set_result(self._new_pod())
+            except BaseException as error:  # noqa: BLE001  told to whoever takes the pod
+                future.set_exception(error)
+
+        threading.Thread(target=start, name="egress-docker-pod", daemon=True).start()
+        return future
+
+    def _new_pod(self) -> DockerPod:
+        from pytest_egress.backends.docker.leftovers import sweep
+        from pytest_egress.backends.docker.pod import DockerPod
+
+        self.engine.need(self._pod_image, "--egress-pod-image")
+        self.engine.need(self._envoy_image, "--egress-envoy-image")
+        with self._lock:
+            swept, self._swept = self._swept, True
+        if not swept:
+            sweep(self.engine)
+        return DockerPod(self.engine, self._pod_image, self.outside, live=self.live)
+
+
+def create(get: Get) -> DockerBackend:
+    """The backend that the settings ask for."""
+    return DockerBackend(
+        envoy_image=get("envoy-image"),
+        pod_image=get("pod-image"),
+        keep=get("keep"),
+        envoy=get("envoy"),
+        live=get("live"),
+        pod_root=get("pod-root"),
+    )

@@ -1,0 +1,233 @@
+"""Commands in the pod: by the agent in the pod's own container, or in a container beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import IO, TYPE_CHECKING, Any
+
+from pytest_egress.backends.agent import Agent, AgentLostError
+from pytest_egress.backends.docker.engine import File, told
+from pytest_egress.backends.docker.pod import CA_PATH, PROXY_USER, DockerPod
+from pytest_egress.backends.docker.stream import AttachedStream
+from pytest_egress.errors import BackendError
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["AgentCommand", "ContainerCommand"]
+
+_NO_PROGRAM = 127  # the exit status that a shell gives where there is no such program
+_END = 10.0  # seconds that a killed command may take to be gone
+
+Outputs = tuple[IO[bytes], IO[bytes]]
+
+
+class AgentCommand:
+    """A command in the pod's own container.
+
+    Args:
+        agent: starts it there.
+        command: program and arguments.
+        environment: added to the container's.
+        directory: its working directory; None: the container's.
+        stdin: what it reads.
+        outputs: files for its standard output and error.
+
+    Raises:
+        BackendError: the pod is gone.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: str | None,
+        stdin: IO[bytes],
+        outputs: Outputs,
+    ) -> None:
+        from pytest_egress.backends.agent.inside.wire import pack
+
+        self._agent = agent
+        self._outputs = outputs
+        self._connection = agent.connection
+        self._number, self._answer = self._connection.begin(
+            {
+                "argv": list(command),
+                "env": dict(environment),
+                "cwd": directory,
+                "input": pack(stdin.read()),
+                "timeout": None,
+            },
+            self._write,
+        )
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The exit status; None when time is up, or when the pod is gone."""
+        try:
+            answer = self._answer.result(timeout)
+        except (FutureTimeoutError, CancelledError, AgentLostError):
+            return None
+        if "error" in answer:
+            self._write(2, f"{answer['error']['message']}\n".encode())
+            return _NO_PROGRAM
+        return int(answer["result"]["returncode"])
+
+    def ended(self) -> bool:
+        """Whether it has ended, or the pod has gone."""
+        return self._answer.done()
+
+    def connect(self, port: int, timeout: float) -> socket.socket:
+        """Open a connection to a port of the pod's loopback."""
+        try:
+            return self._agent.dial("127.0.0.1", port, timeout)[0]
+        except AgentLostError as error:
+            raise ConnectionRefusedError(str(error)) from None
+
+    def kill(self) -> None:
+        """Kill the command and all that it has started."""
+        with contextlib.suppress(AgentLostError):
+            self._connection.send({"op": "cancel", "of": self._number})
+
+    def close(self) -> None:
+        """Kill it if it still runs. Twice is once."""
+        if not self.ended():
+            self.kill()
+            self.wait(_END)
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        with contextlib.suppress(ValueError):  # closed: nobody is interested any more
+            self._outputs[descriptor - 1].write(data)
+            self._outputs[descriptor - 1].flush()
+
+
+class ContainerCommand:
+    """A container of the user's image that shares the pod's network and its end.
+
+    Args:
+        pod: what it becomes a part of.
+        image: what it is made from.
+        command: program and arguments; none: the image's own.
+        environment: added to the image's.
+        directory: its working directory; None: the image's.
+        stdin: what it reads.
+        outputs: files for its standard output and error.
+
+    Raises:
+        BackendError: the image is not there, runs as the proxy's user, or the engine refuses.
+    """
+
+    def __init__(
+        self,
+        pod: DockerPod,
+        image: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: str | None,
+        stdin: IO[bytes],
+        outputs: Outputs,
+    ) -> None:
+        self._pod = pod
+        self._engine = engine = pod.engine
+        engine.need(image, "the image of egress.pod.run")
+        self._refuse_user(image)
+        self._outputs = outputs
+        self._status: Future[int] = Future()
+        self._closed = False
+        self._container = engine.create(
+            image,
+            list(command),
+            "command",
+            remove=False,
+            environment=dict(environment),
+            working_dir=directory,
+            stdin_open=True,
+            **pod.shared,
+        )
+        self._threads: list[threading.Thread] = []
+        self._stream: AttachedStream | None = None
+        try:
+            if environment:
+                engine.put(self._container, (File(CA_PATH, pod.ca),))
+            self._start(stdin.read())
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The exit status; None when time is up, or when the engine does not tell it."""
+        try:
+            return self._status.result(timeout)
+        except (FutureTimeoutError, BackendError):
+            return None
+
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._status.done()
+
+    def connect(self, port: int, timeout: float) -> socket.socket:
+        """Open a connection to a port of the pod's loopback."""
+        return self._pod.agent.dial("127.0.0.1", port, timeout)[0]
+
+    def kill(self) -> None:
+        """Kill it."""
+        with contextlib.suppress(BackendError), told("the container cannot be killed"):
+            self._container.kill()
+
+    def close(self) -> None:
+        """Remove the container. Twice is once."""
+        if self._closed:
+            return
+        self._closed = True
+        self._engine.remove(self._container)
+        if self._stream is not None:
+            self._stream.close()
+        for thread in self._threads:
+            thread.join(_END)
+        if self._stream is not None:
+            self._stream.release()
+
+    def _start(self, data: bytes) -> None:
+        with told("the container cannot be started"):
+            params: dict[str, Any] = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            attached = self._engine.client.api.attach_socket(self._container.id, params)
+            self._stream = AttachedStream(attached)
+            self._container.start()
+        for target in (self._read, self._watch):
+            thread = threading.Thread(target=target, name="egress-container", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        with contextlib.suppress(OSError):  # it may have ended already
+            self._stream.write(data)
+        self._stream.end_input()
+
+    def _read(self) -> None:
+        assert self._stream is not None
+        with contextlib.suppress(OSError, ValueError):
+            for descriptor, data in self._stream.parts():
+                self._outputs[descriptor - 1].write(data)
+                self._outputs[descriptor - 1].flush()
+
+    def _watch(self) -> None:
+        try:
+            with told("the container engine does not tell how the container ended"):
+                status = int(self._container.wait()["StatusCode"])
+        except BackendError as error:
+            self._status.set_exception(error)
+            return
+        self._threads[0].join(_END)  # what it has written is read to the end
+        self._status.set_result(status)
+
+    def _refuse_user(self, image: str) -> None:
+        """Refuse an image whose connections would be taken for the proxy's own."""
+        with told(f"the container engine does not tell the user of the image {image}"):
+            user = str(self._engine.client.images.get(image).attrs["Config"].get("User") or "")
+        if user.partition(":")[0] == str(PROXY_USER):
+            raise BackendError(
+                f"the image {image} runs as user {PROXY_USER}, whose connections are the proxy's "
+                "own: they would not be captured, as in a mesh"
+            )

@@ -1,0 +1,219 @@
+"""The test pod: a container with the agent, whose network is captured as istio-init does it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_egress.backends.agent import Agent, Stream
+from pytest_egress.backends.docker.engine import Engine, File, told
+from pytest_egress.backends.docker.stream import AttachedStream
+from pytest_egress.capture.namespace.dns import asked
+from pytest_egress.errors import BackendError, ProbeError
+from pytest_egress.probe import DnsAnswer
+from pytest_egress.probe.dns import parse_answer
+from pytest_egress.upstream import Outside
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+__all__ = [
+    "CA_PATH",
+    "LIVE_CONTROL",
+    "NAMES_PORT",
+    "PROXY_NAMES",
+    "PROXY_USER",
+    "WITNESS",
+    "DockerPod",
+]
+
+#: The user and ports of istio-init and of Istio's agent.
+PROXY_USER = 1337
+CAPTURE_PORT, NAMES_PORT = 15001, 15053
+_OUTSIDE_PORT = 15995  # in Istio's own range, which no application uses
+#: Where the proxy finds its name server, and where it reports.
+PROXY_NAMES, WITNESS = ("127.0.0.1", 15996), ("127.0.0.1", 15997)
+#: What answers the positive control where the real outside is asked.
+LIVE_CONTROL = ("127.0.0.1", 15998)
+#: The outside's CA in every container of the pod.
+CA_PATH = "/etc/pytest-egress/ca.pem"
+
+_ANY = "0.0.0.0"  # noqa: S104  of a namespace that nobody else is in
+_REFUSED = (
+    "the test pod needs the capability NET_ADMIN in its own network namespace, and a kernel with "
+    "nf_tables"
+)
+
+
+class DockerPod:
+    """A running test pod that waits for its proxy.
+
+    Args:
+        engine: where it runs.
+        image: needs Python 3.10 or newer.
+        outside: what all of its proxy's connections are led to.
+        live: the proxy's connections go where they go, only the control's come to ``outside``.
+
+    Raises:
+        BackendError: it cannot be started.
+    """
+
+    def __init__(self, engine: Engine, image: str, outside: Outside, *, live: bool) -> None:
+        self.engine = engine
+        self._outside = outside
+        self._live = live
+        #: Answers the names that the pod asks for; the outside's own, unless it is replaced.
+        self.names: Callable[[bytes, bool], bytes | None] = self._names_of_outside
+        #: Told of each name that the pod has looked up, and of the answer.
+        self.heard: Callable[[str, DnsAnswer], None] | None = None
+        #: Takes the connections of the proxy's access log.
+        self.witness: Path | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        self._container: Container | None = None
+        self._image = image
+        self.agent = Agent(self._start, name=f"the test pod ({image})", start_timeout=60.0)
+        try:
+            self.agent.start()
+            self._capture()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def container(self) -> Container:
+        """The container, which the others of the pod share their namespaces with."""
+        assert self._container is not None
+        return self._container
+
+    @property
+    def ca(self) -> bytes:
+        """The simulated outside's CA, PEM."""
+        return self._outside.ca_file.read_bytes()
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """How another container becomes a part of the pod; it ends with the pod."""
+        name = f"container:{self.container.id}"
+        return {"network_mode": name, "pid_mode": name}
+
+    def running(self) -> bool:
+        """Whether the agent is there."""
+        return not self._closed and self.agent.alive()
+
+    def close(self) -> None:
+        """End the pod, and with it every container that shares its namespaces. Twice is once."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self.agent.close()
+        if self._container is not None:
+            self.engine.remove(self._container)
+
+    def _start(self, command: Sequence[str]) -> Stream:
+        """Start the container with the agent; it ends when the stream does."""
+        if self._container is not None:
+            raise BackendError("the test pod has ended", self._last_words())
+        self._container = container = self.engine.create(
+            self._image,
+            list(command),
+            "pod",
+            entrypoint=[],
+            user="0",
+            init=True,
+            stdin_open=True,
+            cap_add=["NET_ADMIN"],
+            dns_search=["."],
+            network_mode="bridge" if self._live else "none",
+            hostname="pytest-egress",
+        )
+        if not self._live:
+            self.engine.put(container, (File(CA_PATH, self.ca),))
+        with told(f"the test pod ({self._image}) does not start"):
+            attached = self.engine.client.api.attach_socket(
+                container.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
+            stream = AttachedStream(attached)
+            try:
+                container.start()
+            except BaseException:
+                stream.close()
+                stream.release()
+                raise
+        return stream
+
+    def _capture(self) -> None:
+        connection = self.agent.connection
+        try:
+            if self._live:
+                connection.listen(*LIVE_CONTROL, "control", self._control)
+            else:
+                connection.listen(_ANY, _OUTSIDE_PORT, "outside", self._take)
+                # Where a redirect leads: an answer from another address is not translated back.
+                connection.serve_names("127.0.0.1", NAMES_PORT, self._name)
+                connection.serve_names(*PROXY_NAMES, self._proxy_name, name="proxy")
+            connection.listen(*WITNESS, "witness", self._report)
+            connection.capture(
+                tcp=CAPTURE_PORT,
+                dns=None if self._live else NAMES_PORT,
+                proxy=PROXY_USER,
+                outside=None if self._live else _OUTSIDE_PORT,
+            )
+        except ProbeError as error:
+            raise BackendError(
+                "the test pod's network cannot be captured", str(error), _REFUSED
+            ) from None
+
+    def _take(self, client: str, destination: tuple[str, int]) -> socket.socket | None:
+        if self._closed:
+            return None
+        address, _, port = client.rpartition(":")
+        return self._outside.take((address, int(port)), *destination)
+
+    def _control(self, client: str, _: tuple[str, int]) -> socket.socket | None:
+        return self._take(client, LIVE_CONTROL)
+
+    def _name(self, query: bytes, udp: bool) -> bytes | None:
+        answer = self.names(query, udp)
+        if self.heard is not None:
+            _tell(self.heard, query, answer)
+        return answer
+
+    def _names_of_outside(self, query: bytes, udp: bool) -> bytes | None:
+        return self._outside.answer(query, udp=udp)
+
+    def _proxy_name(self, query: bytes, udp: bool) -> bytes | None:
+        return self._outside.answer(query, udp=udp, proxy=True)
+
+    def _report(self, _: str, __: tuple[str, int]) -> socket.socket | None:
+        if self.witness is None:
+            return None
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(self.witness))
+        except OSError:
+            connection.close()
+            return None
+        return connection
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(Exception):
+            return str(self.container.logs(tail=20), "utf-8", "replace")
+        return ""
+
+
+def _tell(heard: Callable[[str, DnsAnswer], None], query: bytes, answer: bytes | None) -> None:
+    """Tell what was asked for, and what the answer says of IPv4 addresses."""
+    name = asked(query)
+    if not name:
+        return
+    found = None if answer is None else parse_answer(answer, query)
+    if found is None:
+        heard(name, DnsAnswer(name, "TIMEOUT"))
+    else:
+        heard(name, DnsAnswer(name, found.rcode, found.addresses))

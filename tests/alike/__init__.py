@@ -1,0 +1,1 @@
+"""What every backend does alike: one suite, run on those that EGRESS_ALIKE names."""
