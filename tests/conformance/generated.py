@@ -8,9 +8,9 @@ import math
 import secrets
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -114,7 +114,13 @@ def run_generated(
     def judge(case: Case) -> list[str]:
         key = json.dumps(case)
         if key not in seen:
-            seen[key] = differences_of(case, oracle, tally)
+            try:
+                seen[key] = differences_of(case, oracle, tally)
+            except OracleError:
+                raise
+            except Exception as error:  # noqa: BLE001  a crash of ours is a difference like others
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                seen[key] = [f"ours crashes at {where.name}: {error!r}"]
         return seen[key]
 
     first = number
@@ -150,8 +156,11 @@ def _first_difference(
             told = "\n".join([*found, "", _shown(case)])
             raise AssertionError(found[0].partition(": ")[0])
 
-    with suppress(AssertionError, FlakyFailure):  # flaky: it has become small enough
+    try:
         judged()
+    except (AssertionError, FlakyFailure):  # flaky: it has become small enough
+        if not told:
+            raise
     return told
 
 
