@@ -1,0 +1,1 @@
+"""What is released: the contents of wheel and source archive, and a run from the wheel alone."""
