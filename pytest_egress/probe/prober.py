@@ -23,8 +23,20 @@ Dial = Callable[[str, int, float], socket.socket]
 _FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
 
-def connect(address: str, port: int, timeout: float) -> socket.socket:
+def connect(
+    address: str,
+    port: int,
+    timeout: float,
+    *,
+    bind: Callable[[socket.socket], object] | None = None,
+) -> socket.socket:
     """Open a plain TCP connection: the default dial.
+
+    Args:
+        address: an IP address.
+        port: its port.
+        timeout: seconds.
+        bind: binds the socket to a source address; None: the kernel does.
 
     Raises:
         OSError: it cannot be opened; TimeoutError after ``timeout`` seconds.
@@ -33,6 +45,8 @@ def connect(address: str, port: int, timeout: float) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
+        if bind is not None:
+            bind(sock)
         sock.connect((address, port))
         # HTTP/2 answers small frames with small frames; they must not wait for each other.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

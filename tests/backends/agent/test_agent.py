@@ -18,6 +18,7 @@ import pytest
 
 from pytest_egress.backends.agent import Agent, AgentLostError, ProcessStream
 from pytest_egress.backends.agent.bundle import command
+from pytest_egress.backends.agent.inside.ports import kernels_ports
 from pytest_egress.errors import ProbeError
 from pytest_egress.probe import Options, Target
 from pytest_egress.verdict import Observation, Verdict, judge
@@ -265,3 +266,12 @@ def test_agent_ends_when_its_input_does(local_pod: LocalPod) -> None:
     agent.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_no_source_port_comes_again(agent: Agent, server: str) -> None:
+    """Nor is one of those that the kernel gives to the pod's own programs."""
+    low, high = kernels_ports()
+    target = Target.parse(server)
+    ports = [int(agent.probe(target, Options()).source.rpartition(":")[2]) for _ in range(50)]
+    assert len(set(ports)) == 50
+    assert not any(low <= port <= high for port in ports)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pytest_egress.backends.agent.inside.ports import SourcePorts
 from pytest_egress.backends.agent.inside.tunnel import Tunnels
 from pytest_egress.probe.prober import connect
 
@@ -27,9 +28,11 @@ class Listening:
 
     Args:
         send: sends a message to the other side.
+        ports: gives connections their source ports.
     """
 
-    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, send: Callable[[dict[str, Any]], None], ports: SourcePorts) -> None:
+        self._ports = ports
         self.tunnels = Tunnels(send)
         self._send = send
         self._numbers = itertools.count(2, 2)  # the other side has the odd ones
@@ -42,7 +45,9 @@ class Listening:
 
     def dial(self, request: dict[str, Any]) -> dict[str, Any]:
         """Connect to ``address`` and ``port`` for the other side's connection ``tunnel``."""
-        sock = connect(request["address"], request["port"], request["timeout"])
+        sock = connect(
+            request["address"], request["port"], request["timeout"], bind=self._ports.bind
+        )
         source = _text(sock.getsockname())
         self.tunnels.add(request["tunnel"], sock)
         return {"source": source}

@@ -6,6 +6,7 @@ import socket
 import threading
 from typing import Any
 
+from pytest_egress.backends.agent.inside.ports import SourcePorts
 from pytest_egress.probe.codec import from_json, to_json
 from pytest_egress.probe.options import Options
 from pytest_egress.probe.prober import Prober, connect
@@ -20,7 +21,8 @@ _FAMILIES = {"A": socket.AF_INET, "AAAA": socket.AF_INET6, "any": socket.AF_UNSP
 class Probing:
     """Makes attempts; what is dear to make is kept for the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, ports: SourcePorts) -> None:
+        self._ports = ports
         self._probers: dict[tuple[str | None, tuple[str, int] | None], Prober] = {}
         self._dialled = threading.local()
 
@@ -48,7 +50,7 @@ class Probing:
         return prober
 
     def _dial(self, address: str, port: int, timeout: float) -> socket.socket:
-        sock = connect(address, port, timeout)
+        sock = connect(address, port, timeout, bind=self._ports.bind)
         host, number = sock.getsockname()[:2]
         self._dialled.source = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
         return sock

@@ -18,6 +18,7 @@ from pytest_egress.backends.agent.inside.files import Files
 from pytest_egress.backends.agent.inside.listening import Listening
 from pytest_egress.backends.agent.inside.names import Names
 from pytest_egress.backends.agent.inside.network import capture
+from pytest_egress.backends.agent.inside.ports import SourcePorts
 from pytest_egress.backends.agent.inside.probing import Probing
 from pytest_egress.backends.agent.inside.wire import PROTOCOL, Lines, decode, encode
 
@@ -43,10 +44,11 @@ class Server:
         self._writes = writes
         self._lock = threading.Lock()
         self._workers = ThreadPoolExecutor(_WORKERS, "agent")
+        ports = SourcePorts()
         self._commands = Commands(self.send)
-        self._listening = Listening(self.send)
+        self._listening = Listening(self.send, ports)
         self._names = Names(self.send)
-        files, probing = Files(), Probing()
+        files, probing = Files(), Probing(ports)
         self._operations: dict[str, Operation] = {
             "ping": lambda _: {},
             "probe": probing.probe,
