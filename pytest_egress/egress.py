@@ -13,11 +13,12 @@ from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ProbeError
-from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH, Evidence
+from pytest_egress.evidence import Evidence
 from pytest_egress.outcome import Outcome, Resolution
 from pytest_egress.probe import Options, Target
 from pytest_egress.probes import Probes
-from pytest_egress.report.explain import declarations, explain
+from pytest_egress.report.declared import declared_by, rule_position
+from pytest_egress.report.explain import explain
 from pytest_egress.report.nearest import matches
 from pytest_egress.verdict import Judgement, judge
 
@@ -368,27 +369,10 @@ class Egress(Probes):
 
 
 def _declared(mesh: Mesh, evidence: Evidence) -> tuple[Position, ...]:
-    """Where the contract declares what a record's cluster leads to.
-
-    The rule of a VirtualService that decided comes last.
-    """
-    declared: tuple[Position, ...] = ()
-    if evidence.cluster not in {"", BLACK_HOLE, PASSTHROUGH}:
-        origins = mesh.program_of(evidence.proxy).origins
-        # A subset is declared where its host is.
-        direction, _, rest = evidence.cluster.partition("|")
-        port, _, subset_and_host = rest.partition("|")
-        host = subset_and_host.rpartition("|")[2]
-        whole = f"{direction}|{port}||{host}" if host else evidence.cluster
-        entries = origins.get(whole, ())
-        declared = declarations(entries, evidence.cluster)
-    rule = _rule(mesh, evidence)
-    return declared if rule is None else (*declared, rule)
+    """Where the contract declares what a record's cluster leads to, the deciding rule last."""
+    return declared_by(mesh.program_of(evidence.proxy), evidence)
 
 
 def _rule(mesh: Mesh, evidence: Evidence | None) -> Position | None:
     """Where the rule of a VirtualService stands that a proxy followed."""
-    if evidence is None or not evidence.rule:
-        return None
-    rule = mesh.program_of(evidence.proxy).rule(evidence.rule)
-    return None if rule is None else rule.position
+    return None if evidence is None else rule_position(mesh.program_of(evidence.proxy), evidence)

@@ -25,7 +25,7 @@ from pytest_egress.evidence import BLACK_HOLE, Evidence, Hop, UpstreamProof
 from pytest_egress.probe import Attempt
 from pytest_egress.received import Request
 
-__all__ = ["Judgement", "Observation", "Verdict", "judge"]
+__all__ = ["Judgement", "Observation", "Verdict", "judge", "refusal_of"]
 
 
 class Verdict(Enum):
@@ -116,7 +116,7 @@ def judge(observation: Observation) -> Judgement:
     if evidence is None:
         seen = attempt.failure.message if attempt.failure else "the exchange completed"
         return _inconclusive(f"the proxy has no record of this connection (probe: {seen})")
-    refusal = _refused_at_gateway(observation) or _at(evidence, _refusal(attempt, evidence))
+    refusal = _refused_at_gateway(observation) or _at(evidence, refusal_of(attempt, evidence))
     if refusal:
         if observation.control:
             return _inconclusive(f"{refusal}, but {observation.control}")
@@ -194,7 +194,7 @@ def _unresolved(observation: Observation) -> Judgement:
     return Judgement(Verdict.UNRESOLVED, f"the pod's lookup of {dns.name} {what}")
 
 
-def _refusal(attempt: Attempt, evidence: Evidence) -> str:
+def refusal_of(attempt: Attempt, evidence: Evidence) -> str:
     """Say how the mesh refused the connection; empty when it did not."""
     if evidence.cluster == BLACK_HOLE:
         where = evidence.filter_chain or "default filter chain"

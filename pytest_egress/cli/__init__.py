@@ -21,7 +21,7 @@ from pytest_egress.cli.clean import add_clean
 from pytest_egress.cli.doctor import add_doctor
 from pytest_egress.cli.init import add_init
 from pytest_egress.cli.rbac import add_rbac
-from pytest_egress.cli.reading import add_lint
+from pytest_egress.cli.reading import add_explain, add_lint
 from pytest_egress.cli.schema import add_schema
 from pytest_egress.errors import BackendError, ContractError, ProbeError
 
@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add_doctor(commands)
     add_init(commands)
     add_lint(commands)
+    add_explain(commands)
     add_rbac(commands)
     add_schema(commands)
     return root

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import sys
 from typing import Any
 
 from pytest_egress.backends.local import LocalBackend
+from pytest_egress.cli.pod import mesh_of, workload_of
 from pytest_egress.contract import load
-from pytest_egress.contract.mesh import load_mesh
-from pytest_egress.contract.resources import MeshConfig, OutboundTrafficPolicy, Workload
 from pytest_egress.egress import Egress
 from pytest_egress.errors import ProbeError
 from pytest_egress.outcome import Outcome
-from pytest_egress.settings import parse_workload
 from pytest_egress.verdict import Verdict
 
 __all__ = ["probe_urls"]
@@ -23,11 +19,9 @@ __all__ = ["probe_urls"]
 
 def probe_urls(options: argparse.Namespace) -> int:
     """Probe each URL and print its outcome; return the command's exit code."""
-    try:
-        namespace, labels = parse_workload(options.workload)
-    except ValueError as error:
-        raise ProbeError(f"--workload={options.workload}: {error}") from None
-    contract = load(options.contract, mesh=_mesh(options))
+    mesh = mesh_of(options)
+    workload = workload_of(options.workload, mesh, dns_proxy=options.dns_proxy, option="--workload")
+    contract = load(options.contract, mesh=mesh)
     if not contract.service_entries:
         raise ProbeError(
             f"{', '.join(options.contract)} holds no ServiceEntry: with nothing declared, "
@@ -35,8 +29,6 @@ def probe_urls(options: argparse.Namespace) -> int:
         )
     backend = LocalBackend(envoy=options.envoy, live=options.live, pod_root=options.pod_root)
     try:
-        dns_proxy = options.dns_proxy or contract.mesh.dns_capture
-        workload = Workload(namespace, labels, dns_capture=dns_proxy)
         egress = Egress(backend, contract, workload, timeout=options.timeout)
         verdicts = []
         for url in options.urls:
@@ -51,19 +43,6 @@ def probe_urls(options: argparse.Namespace) -> int:
     if Verdict.INCONCLUSIVE in verdicts:
         return 3
     return 0 if all(verdict is Verdict.REACHABLE for verdict in verdicts) else 1
-
-
-def _mesh(options: argparse.Namespace) -> MeshConfig:
-    """The mesh of the mesh file; its warnings are printed. A policy that is given wins."""
-    mesh = MeshConfig()
-    if options.mesh_config:
-        mesh, warnings = load_mesh(options.mesh_config)
-        for problem in warnings:
-            print(problem, file=sys.stderr)
-    if options.policy:
-        policy = OutboundTrafficPolicy(options.policy)
-        mesh = dataclasses.replace(mesh, outbound_traffic_policy=policy)
-    return mesh
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:

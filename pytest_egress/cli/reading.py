@@ -4,7 +4,75 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_lint"]
+__all__ = ["add_explain", "add_lint"]
+
+
+def add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``explain`` to the commands."""
+    explain = commands.add_parser(
+        "explain",
+        help="say what decides about a call, why, and what would change it",
+        description="Say which listener, filter chain, route and cluster decide about a call, why, "
+        "which resources had a part in it, and what would change it. No proxy is started.",
+    )
+    explain.add_argument(
+        "urls", nargs="+", metavar="URL", help="http, https, tls, tcp, grpc, grpcs"
+    )
+    _add_contract(explain)
+    _add_pod(explain)
+    explain.add_argument(
+        "--from",
+        dest="workload",
+        default="default",
+        metavar="WORKLOAD",
+        help="who asks: NAMESPACE or NAMESPACE/key=value,key=value (default: default)",
+    )
+    explain.add_argument(
+        "--address",
+        default="",
+        metavar="IP",
+        help="what the names resolve to (default: what the contract says of them, else an address "
+        "that no listener is for)",
+    )
+    explain.add_argument(
+        "--format", choices=("text", "json"), default="text", help="text (default) or one JSON list"
+    )
+    explain.set_defaults(run=_run_explain)
+
+
+def _add_contract(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-c",
+        "--contract",
+        action="append",
+        required=True,
+        metavar="PATH",
+        help="file, directory or glob of Istio YAML; may be given several times",
+    )
+
+
+def _add_pod(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--policy",
+        choices=("REGISTRY_ONLY", "ALLOW_ANY"),
+        help="default: the mesh file's, REGISTRY_ONLY without one",
+    )
+    command.add_argument(
+        "--mesh-config",
+        metavar="FILE",
+        help="the mesh's settings: MeshConfig, ConfigMap istio, IstioOperator or Helm values",
+    )
+    command.add_argument(
+        "--dns-proxy",
+        action="store_true",
+        help="Istio's agent resolves the pod's names (default: what the mesh file says)",
+    )
+
+
+def _run_explain(options: argparse.Namespace) -> int:
+    from pytest_egress.cli.explain import explain_urls
+
+    return explain_urls(options)
 
 
 def add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -30,6 +30,7 @@ class Call:
         path: path and query, for ``http``.
         method: the request's.
         headers: further ones, by their names.
+        inner: what is inside the handshake, for a proxy that ends TLS itself.
         http2: the request is HTTP/2 without TLS (prior knowledge), as gRPC's.
     """
 
@@ -42,6 +43,7 @@ class Call:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
     http2: bool = False
+    inner: Literal["http", "tcp"] = "tcp"
 
     @classmethod
     def from_json(cls, call: Mapping[str, Any]) -> Call:
@@ -60,19 +62,21 @@ class Call:
     @classmethod
     def to(cls, target: Target, address: str) -> Call:
         """The call that a probe of ``target`` makes once its name has resolved to ``address``."""
-        if target.scheme in {"http", "grpc"}:
-            grpc = target.scheme == "grpc"
-            return cls(
-                target.port,
-                "http",
-                address,
-                host=target.authority,
-                path=target.path or "/",
-                method="POST" if grpc else "GET",
-                headers={"content-type": "application/grpc"} if grpc else _NO_HEADERS,
-                http2=grpc,
-            )
-        if target.secure:
-            sni = "" if is_address(target.name) else target.name
+        if target.scheme == "tcp":
+            return cls(target.port, "tcp", address)
+        sni = "" if is_address(target.name) or not target.secure else target.name
+        if target.scheme == "tls":
             return cls(target.port, "tls", address, sni=sni)
-        return cls(target.port, "tcp", address)
+        grpc = target.scheme in {"grpc", "grpcs"}
+        return cls(
+            target.port,
+            "tls" if target.secure else "http",
+            address,
+            host=target.authority,
+            sni=sni,
+            path=target.path or "/",
+            method="POST" if grpc else "GET",
+            headers={"content-type": "application/grpc"} if grpc else _NO_HEADERS,
+            http2=grpc,
+            inner="http",
+        )

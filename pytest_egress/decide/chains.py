@@ -84,7 +84,7 @@ def choose_chain(listener: _Json, call: Call) -> tuple[_Json | None, int, str]:
         raise AssertionError(f"{listener['name']}: chains with one match: {chains}")
     if chains:
         index, chain = chains[0]
-        return chain, index, _matched(chain.get("filter_chain_match", {}), call, server_name)
+        return chain, index, _matched(chain.get("filter_chain_match", {}), call)
     default = listener.get("default_filter_chain")
     return default, -1, _unmatched(listener, call, tls_seen=tls_seen, application=application)
 
@@ -100,7 +100,7 @@ def _best(
     return [it for it, value in asked if not value]
 
 
-def _matched(match: _Json, call: Call, server_name: str) -> str:
+def _matched(match: _Json, call: Call) -> str:
     """What of a chain's match was met."""
     met = []
     if match.get("destination_port"):
@@ -109,7 +109,7 @@ def _matched(match: _Json, call: Call, server_name: str) -> str:
         ranges = [f"{it['address_prefix']}/{it['prefix_len']}" for it in match["prefix_ranges"]]
         met.append(f"{call.address} is in {_listed(ranges)}")
     if match.get("server_names"):
-        met.append(f"server name {server_name} is of {_listed(match['server_names'])}")
+        met.append(f"it is for the server name {_listed(match['server_names'])}")
     if match.get("application_protocols"):
         met.append("the first bytes are an HTTP request")
     return " and ".join(met) or "it takes everything"
@@ -126,8 +126,10 @@ def _unmatched(listener: _Json, call: Call, *, tls_seen: bool, application: str)
         "prefix_ranges" in it.get("filter_chain_match", {}) for it in listener["filter_chains"]
     )
     if names and tls_seen:
-        what = f"server name {call.sni or '(none)'}" if call.protocol == "tls" else "no handshake"
-        return f"{what} is of none of {_listed(names)}"
+        what = "what comes is no TLS handshake"
+        if call.protocol == "tls":
+            what = f"the server name is {call.sni}" if call.sni else "there is no server name"
+        return f"{what}, the other chains are for {_listed(names)}"
     if ranged:
         return f"{call.address} is in no range of the other chains"
     if application or call.protocol == "http":

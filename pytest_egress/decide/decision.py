@@ -57,6 +57,7 @@ class Decision:
         cluster: the only one; empty where ``clusters`` share the calls.
         clusters: those that share them.
         direct_response: the status that the proxy answers itself; 0 where it does not.
+        no_endpoints: the cluster has nowhere to connect to.
         fault: what is injected, in words; empty where nothing is.
         rule: the VirtualService's rule that made the route or the filter chain.
         steps: the choices, in order.
@@ -71,6 +72,7 @@ class Decision:
     cluster: str = ""
     clusters: tuple[Weighted, ...] = ()
     direct_response: int = 0
+    no_endpoints: bool = False
     fault: str = ""
     rule: Rule | None = None
     steps: tuple[Step, ...] = ()

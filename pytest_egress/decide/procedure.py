@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pytest_egress.decide.call import Call
@@ -36,6 +37,7 @@ class Decider:
         self._listeners = Listeners(program.listeners)
         self._clusters = {it["name"]: it for it in program.clusters}
         self._routes = {it["name"]: it for it in program.routes}
+        self._endpoints = {it["cluster_name"]: it for it in program.endpoints}
         self._domains: dict[int, _Domains] = {}
 
     def decide(self, call: Call) -> Decision:
@@ -61,8 +63,10 @@ class Decider:
             steps.append(self._cluster_step(cluster, clusters))
             return Decision(
                 verdict, name, chain_name, cluster=cluster, clusters=clusters, rule=rule,
-                steps=tuple(steps),
+                no_endpoints=self._is_empty(cluster), steps=tuple(steps),
             )  # fmt: skip
+        if call.protocol == "tls" and call.inner == "http" and "transport_socket" in chain:
+            call = replace(call, protocol="http")  # this proxy ends TLS itself
         if call.protocol != "http":
             what = "a TLS handshake" if call.protocol == "tls" else "something else"
             steps.append(Step("route", "", f"this chain reads HTTP and gets {what}"))
@@ -108,7 +112,8 @@ class Decider:
             return decided("blocked" if closed else "direct_response", direct_response=status)
         verdict, cluster, clusters = self._leads(route["route"])
         steps.append(self._cluster_step(cluster, clusters))
-        return decided(verdict, cluster=cluster, clusters=clusters)
+        empty = self._is_empty(cluster)
+        return decided(verdict, cluster=cluster, clusters=clusters, no_endpoints=empty)
 
     def _leads(self, action: _Json) -> tuple[Verdict, str, tuple[Weighted, ...]]:
         """Where a route or a TCP proxy leads; the first of several clusters decides the verdict."""
@@ -134,7 +139,19 @@ class Decider:
         found = self._clusters.get(cluster)
         if found is None:
             return Step("cluster", cluster, "there is no such cluster")
+        if self._is_empty(cluster):
+            return Step("cluster", cluster, "it has no endpoints: what comes to it fails")
         return Step("cluster", cluster, _connects(found))
+
+    def _is_empty(self, cluster: str) -> bool:
+        """Whether a declared cluster has endpoints to list, and lists none."""
+        found = self._clusters.get(cluster)
+        if found is None or cluster == "BlackHoleCluster":
+            return False
+        assignment = self._endpoints.get(cluster, found.get("load_assignment"))
+        return assignment is not None and not any(
+            group.get("lb_endpoints") for group in assignment.get("endpoints", ())
+        )
 
 
 class _Domains:

@@ -14,7 +14,7 @@ from pytest_egress.report.nearest import Nearest, covers, matches, nearest
 from pytest_egress.report.routed import caused_by_rule, refused_by_rule
 from pytest_egress.verdict import Judgement, Verdict
 
-__all__ = ["declarations", "explain", "summary"]
+__all__ = ["declarations", "explain", "story", "summary"]
 
 _INDENT = 10
 _WIDTH = 240  # pytest cuts the middle out of anything longer
@@ -48,7 +48,22 @@ def explain(
     workload: Workload,
     hops: Sequence[tuple[Hop, Position | None]] = (),
 ) -> str:
-    """The whole story of one outcome, one labelled line for each part of it.
+    """The whole story of one outcome as text, one line for each part of it: see `story`."""
+    told = story(target, judgement, stage, evidence, declared, contract, workload, hops)
+    return "\n".join(f"{label:<{_INDENT}}{text}" for label, text in told)
+
+
+def story(
+    target: Target,
+    judgement: Judgement,
+    stage: str,
+    evidence: Evidence | None,
+    declared: tuple[Position, ...],
+    contract: Contract,
+    workload: Workload,
+    hops: Sequence[tuple[Hop, Position | None]] = (),
+) -> list[tuple[str, str]]:
+    """The whole story of one outcome: a label and its text for each part of it.
 
     ``declared`` ends with the position of the rule, where ``evidence`` names one. ``hops`` are
     the proxies on the way, where there are several, each with the position of its rule.
@@ -82,7 +97,7 @@ def explain(
         )
     records = [hop.evidence for hop, _ in hops] or [evidence]
     lines.extend(("proxy", str(record)) for record in records if record is not None)
-    return "\n".join(f"{label:<{_INDENT}}{text}" for label, text in lines)
+    return lines
 
 
 def _declaration(

@@ -65,14 +65,14 @@ def test_a_server_name_decides() -> None:
     )
     good = decide(two, Call(443, "tls", OUTSIDE, sni="b.example"))
     assert good.cluster == "outbound|443||b.example"
-    assert steps(good)["filter chain"][1] == "server name b.example is of b.example"
+    assert steps(good)["filter chain"][1] == "it is for the server name b.example"
     wild = decide(two, Call(443, "tls", OUTSIDE, sni="x.y.w.example"))
     assert wild.cluster == "outbound|443||*.w.example"
     bad = decide(two, Call(443, "tls", OUTSIDE, sni="c.example"))
     assert (bad.verdict, bad.cluster) == ("blocked", "BlackHoleCluster")
     told = steps(bad)["filter chain"]
     assert told[0] == "PassthroughFilterChain"
-    assert "server name c.example is of none of" in told[1]
+    assert "the server name is c.example, the other chains are for" in told[1]
     assert "b.example" in told[1]
     assert decide(two, Call(443, "tls", OUTSIDE)).verdict == "blocked"
 
