@@ -246,16 +246,43 @@ SETTINGS = (
     ),
     Setting(
         "pod-image",
-        "image of the test pod of the backend docker: it has Python 3.10 or newer",
+        "image of the test pod of the backends docker and cluster: it has Python 3.10 or newer",
         "python:3.13-slim",
         metavar="IMAGE",
     ),
     Setting(
         "keep",
-        "leave the containers of the run for a look at them",
+        "leave what the run has made in a cluster or container engine for a look at it",
         False,
         parse=_truth,
         flag=True,
+    ),
+    Setting(
+        "context",
+        "context of the kubeconfig whose cluster the backend cluster uses; default: the current "
+        "one, in a pod without a kubeconfig the cluster that it runs in",
+        "",
+        metavar="NAME",
+    ),
+    Setting(
+        "istio-revision",
+        "revision of Istio whose sidecar the test pod gets (label istio.io/rev); default: the "
+        "default one (istio-injection: enabled)",
+        "",
+        metavar="REVISION",
+    ),
+    Setting(
+        "service-account",
+        "service account of the test pod; it is made in the run's own namespaces",
+        "default",
+        metavar="NAME",
+    ),
+    Setting(
+        "cluster-timeout",
+        "seconds that a test pod, a contract or a cluster may take to be ready",
+        120.0,
+        parse=_seconds,
+        metavar="SECONDS",
     ),
     Setting("timeout", "seconds that one probe may take", 5.0, parse=_seconds, metavar="SECONDS"),
     Setting(

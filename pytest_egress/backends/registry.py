@@ -60,6 +60,14 @@ _KINDS = {
             extra="docker",
             leftovers="pytest_egress.backends.docker.leftovers:leftovers",
         ),
+        Kind(
+            "cluster",
+            "pytest_egress.backends.cluster.backend:create",
+            ("kubernetes",),
+            "kind",
+            leftovers="pytest_egress.backends.cluster.leftovers:leftovers",
+            whole=True,
+        ),
     )
 }
 

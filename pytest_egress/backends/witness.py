@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,18 @@ _SETTLE_TIMEOUT = 5.0  # seconds; draining what lies in the sockets takes micros
 
 
 class Witness:
-    """Collects access-log records by their source address."""
+    """Collects access-log records by their source address.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the Unix socket that it makes.
+        read: turns a logged record into the fields of `Evidence`.
+    """
+
+    def __init__(
+        self, path: Path, read: Callable[[Mapping[str, Any]], dict[str, Any]] = fields_of
+    ) -> None:
         self.path = path
+        self._fields = read
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -162,7 +171,7 @@ class Witness:
         unpacker.feed(data)
         # Fluentd forward mode: [tag, [[time, record], ...]]
         for _tag, entries, *_options in unpacker:
-            self._add([Evidence.from_record(fields_of(record)) for _time, record in entries])
+            self._add([Evidence.from_record(self._fields(record)) for _time, record in entries])
         return True
 
     def _add(self, records: list[Evidence]) -> None:

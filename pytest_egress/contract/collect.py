@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_egress.contract.files import StrPath, expand, read_text
@@ -228,7 +228,8 @@ class Collector:
         self._check_identity(value["kind"], metadata.namespace, metadata.name, report)
         if any(problem.severity == "error" for problem in report.problems):
             return None
-        return kind.build(metadata, spec, value.get("status"), report.locate, report)
+        built = kind.build(metadata, spec, value.get("status"), report.locate, report)
+        return replace(built, manifest=value)
 
     def _check_identity(self, kind: str, namespace: str, name: str, report: Report) -> None:
         """Kubernetes would let the later of two objects of one name overwrite the first."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_egress.contract.duration import Duration
 from pytest_egress.contract.position import Position
@@ -76,10 +76,16 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What every Istio resource has: metadata and positions."""
+    """What every Istio resource has: metadata and positions.
+
+    ``manifest`` is the whole object as it was read, for a cluster; empty when it was not read.
+    """
 
     metadata: Metadata
     locate: Locate = field(compare=False, repr=False, kw_only=True)
+    manifest: Mapping[str, Any] = field(
+        default_factory=lambda: _EMPTY, compare=False, repr=False, kw_only=True
+    )
 
     def at(self, *path: str | int) -> Position:
         """The position of the value at ``path``; of the nearest parent where it is absent."""

@@ -26,6 +26,7 @@ __all__ = [
     "fields_of",
     "opened_log",
     "original_destination",
+    "sidecar_access_log",
 ]
 
 Json = dict[str, Any]
@@ -252,6 +253,31 @@ _RECORD = {
     "request_id": "%REQ(X-REQUEST-ID)%",
     "upstream_duration": "%COMMON_DURATION(US_TX_END:US_RX_BEG:us)%",
 }
+_SPEAKS_HTTP = "speaks_http"
+
+
+def sidecar_access_log() -> Json:
+    """As `access_log`, for a proxy that istiod configures: it writes no marks of ours.
+
+    Requests have their connection's source in its filter state (`REMEMBER_SOURCE`), which tells,
+    from a connection's record, that requests' records belong to it.
+    """
+    log = access_log()
+    record = {
+        name: value
+        for name, value in _RECORD.items()
+        if f":{METADATA}:" not in value and MISSING_CLUSTER not in value
+    }
+    own = {
+        _SPEAKS_HTTP: f"%FILTER_STATE({_SOURCE}:PLAIN)%",
+        "listener": "",
+        # istiod's own marks on routes and filter chains of a VirtualService.
+        "http.rule": "%METADATA(ROUTE:istio:config)%",
+        "tcp.rule": "%METADATA(LISTENER_FILTER_CHAIN:istio:config)%",
+    }
+    return {**log, "typed_config": {**log["typed_config"], "record": {**record, **own}}}
+
+
 _KINDS = {"DownstreamEnd": "http", "TcpUpstreamConnected": "opened"}
 
 
@@ -260,4 +286,6 @@ def fields_of(record: Mapping[str, Any]) -> Json:
     kind = _KINDS.get(record["type"], "connection")
     prefix = "http." if kind == "http" else "tcp."
     own = {name.removeprefix(prefix): record[name] for name in record if name.startswith(prefix)}
+    if record.get(_SPEAKS_HTTP) and not record.get("filter_chain"):
+        own["filter_chain"] = HTTP_CHAIN
     return {**record, **own, "kind": kind}

@@ -316,7 +316,10 @@ class Connection:
         """Take a message that is no answer."""
         if "accepted" in message:
             address, port = message["to"]
-            sock = self._acceptors[message["accepted"]](message["peer"], (address, port))
+            try:
+                sock = self._acceptors[message["accepted"]](message["peer"], (address, port))
+            except (OSError, ValueError):  # there is nobody to carry it to
+                sock = None
             if sock is None:
                 self._tunnels.refuse(message["t"])
             else:

@@ -86,10 +86,7 @@ def rules(mode: Mode) -> tuple[Rule, ...]:
         Rule("", ("pods/log",), ("get",), pod, "the sidecar's access log is the evidence"),
         Rule("", ("events",), ("list",), pod, "a pod that does not start says why"),
     )
-    of_istio = (
-        Rule("", ("configmaps",), ("get",), "istio", "the mesh's own settings"),
-        Rule("", ("pods",), ("list",), "istio", "istiod's version"),
-    )
+    of_istio = (Rule("", ("services",), ("get",), "istio", "where istiod is"),)
     if mode == "workload":
         return (
             Rule("", ("pods",), ("get", "list"), "pod", "finds the workload's pod"),
@@ -117,9 +114,10 @@ def rules(mode: Mode) -> tuple[Rule, ...]:
         ),
         test_pod,
         *of_pod,
-        Rule("", ("configmaps",), ("create", "delete"), pod, "the programs of the pods"),
-        Rule(_ISTIO, _NETWORKING, ("create", "delete", "get", "list"), pod, "the contract"),
-        Rule("telemetry.istio.io", ("telemetries",), ("create", "delete"), pod, "the access log"),
+        Rule("", ("configmaps",), ("create",), pod, "where the sidecar sends its records"),
+        Rule("", ("serviceaccounts",), ("create", "get"), pod, "the account of the test pod"),
+        Rule(_ISTIO, _NETWORKING, ("create", "delete", "get", "update"), pod, "the contract"),
+        Rule(_ISTIO, ("envoyfilters",), ("create",), pod, "the sidecar's records"),
         *of_istio,
     )
 

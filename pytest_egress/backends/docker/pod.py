@@ -29,6 +29,7 @@ __all__ = [
     "PROXY_USER",
     "WITNESS",
     "DockerPod",
+    "tell",
 ]
 
 #: The user and ports of istio-init and of Istio's agent.
@@ -181,7 +182,7 @@ class DockerPod:
     def _name(self, query: bytes, udp: bool) -> bytes | None:
         answer = self.names(query, udp)
         if self.heard is not None:
-            _tell(self.heard, query, answer)
+            tell(self.heard, query, answer)
         return answer
 
     def _names_of_outside(self, query: bytes, udp: bool) -> bytes | None:
@@ -207,7 +208,7 @@ class DockerPod:
         return ""
 
 
-def _tell(heard: Callable[[str, DnsAnswer], None], query: bytes, answer: bytes | None) -> None:
+def tell(heard: Callable[[str, DnsAnswer], None], query: bytes, answer: bytes | None) -> None:
     """Tell what was asked for, and what the answer says of IPv4 addresses."""
     name = asked(query)
     if not name:

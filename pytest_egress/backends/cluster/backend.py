@@ -1,0 +1,209 @@
+"""Contracts enforced by the Istio of a cluster, in namespaces of the run's own."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pytest_egress.backends.cluster.api import Api
+from pytest_egress.backends.cluster.place import Place
+from pytest_egress.backends.cluster.progress import Say, told
+from pytest_egress.backends.private import PrivateDirectory
+from pytest_egress.errors import CapabilityError, ContractError
+
+if TYPE_CHECKING:
+    from pytest_egress.backends.cluster.mesh import ClusterMesh
+    from pytest_egress.backends.protocol import Capability
+    from pytest_egress.backends.registry import Get
+    from pytest_egress.contract.contract import Contract
+    from pytest_egress.contract.resources import Workload
+    from pytest_egress.upstream import Outside, Upstreams
+
+__all__ = ["ClusterBackend", "api_of", "create"]
+
+
+class ClusterBackend:
+    """Applies contracts to a cluster and probes from test pods there.
+
+    Args:
+        api: of the cluster.
+        pod_image: of the test pod's container: Python 3.10 or newer.
+        service_account: of the test pod.
+        revision: of Istio, as its injector knows it; empty: the default one.
+        live: ask the real outside in place of the simulated one.
+        pod_root: the directory that stands for the pod's root.
+        keep: leave the namespaces of the run.
+        timeout: seconds that a test pod, or a contract, may take to be there.
+        say: tells what is being waited for.
+    """
+
+    name = "cluster"
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        pod_image: str,
+        service_account: str = "default",
+        revision: str = "",
+        live: bool = False,
+        pod_root: str = "/",
+        keep: bool = False,
+        timeout: float = 120.0,
+        say: Say = told,
+    ) -> None:
+        self.api = api
+        self.live = live
+        self.pod_root = pod_root
+        self.keep = keep
+        self.timeout = timeout
+        self.say = say
+        self._pod_image = pod_image
+        self._service_account = service_account
+        self._revision = revision
+        self._lock = threading.RLock()
+        self._private: PrivateDirectory | None = None
+        self._outside: Outside | None = None
+        self._declared: Contract | None = None
+        self._place: Place | None = None
+
+    @property
+    def lacking(self) -> Mapping[Capability, str]:
+        """What this backend cannot do, and why."""
+        lacking: dict[Capability, str] = {
+            "gateways": "an egress gateway is a workload of the mesh's own: use "
+            "--egress-backend=local",
+            "pod-run": "images are not brought to its pods: use --egress-backend=docker",
+        }
+        if self.live:
+            lacking["simulate"] = "the real outside is asked (--egress-live)"
+        else:
+            lacking["live"] = "the outside is simulated: run with --egress-live"
+        return lacking
+
+    @property
+    def outside(self) -> Outside:
+        """The simulated outside, started on first use."""
+        from pytest_egress.upstream import Outside
+
+        with self._lock:
+            if self._outside is None:
+                self._outside = Outside(self.directory().subdirectory("o"))
+                self._outside.start()
+                self._outside.warm_up()
+            return self._outside
+
+    def describe(self) -> str:
+        """One line for pytest's header."""
+        live = ", live" if self.live else ""
+        return f"{self.name} (context {self.api.context or 'current'}{live})"
+
+    def prepare(self) -> None:
+        """Nothing: a cluster is asked when a contract is to be enforced."""
+
+    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh:
+        """Return once the sidecar of the workload's test pod has applied ``contract``.
+
+        Raises:
+            BackendError: the cluster cannot do it; with what it says.
+            CapabilityError: the contract leads through an egress gateway.
+            ContractError: it holds what has no meaning in namespaces of its own.
+        """
+        with self._lock:
+            if contract is not self._declared:
+                from pytest_egress.backends.declaring import declare
+
+                self._refuse(contract)
+                declare(self.outside, contract)
+                self._declared = contract
+            return self.place().enforce(contract, workload)
+
+    def upstreams(self) -> Upstreams:
+        """A handle to script the outside with; its scripts end when it is left."""
+        from pytest_egress.upstream import Upstreams
+
+        return Upstreams(None if self.live else self.outside, self.name)
+
+    def reset(self) -> None:
+        """Drop every script of the outside, and all that it has seen."""
+        if self._outside is not None:
+            self._outside.reset()
+
+    def close(self) -> None:
+        """Remove the run's namespaces, stop the outside. Twice is once."""
+        with self._lock:
+            place, self._place = self._place, None
+            outside, self._outside = self._outside, None
+            private, self._private = self._private, None
+        if place is not None:
+            place.close()
+        if outside is not None:
+            outside.stop()
+        if private is not None:
+            private.close()
+
+    def place(self) -> Place:
+        """The run's own part of the cluster, begun on first use.
+
+        Raises:
+            BackendError: the cluster cannot be used.
+        """
+        with self._lock:
+            if self._place is None:
+                self._place = Place(
+                    self.api,
+                    f"egress-{secrets.token_hex(4)}",
+                    self.outside,
+                    self.directory(),
+                    pod_image=self._pod_image,
+                    service_account=self._service_account,
+                    revision=self._revision,
+                    live=self.live,
+                    pod_root=self.pod_root,
+                    keep=self.keep,
+                    timeout=self.timeout,
+                    say=self.say,
+                )
+            return self._place
+
+    def directory(self) -> PrivateDirectory:
+        """The private directory of the run."""
+        with self._lock:
+            if self._private is None:
+                self._private = PrivateDirectory()
+            return self._private
+
+    def _refuse(self, contract: Contract) -> None:
+        from pytest_egress.backends.cluster.layout import refusals
+
+        problems = refusals(contract)
+        if problems:
+            raise ContractError(problems)
+        if contract.gateways:
+            raise CapabilityError(self.name, "gateways", self.lacking["gateways"])
+
+
+def create(get: Get) -> ClusterBackend:
+    """The backend that the settings ask for."""
+    return ClusterBackend(
+        api_of(get),
+        pod_image=get("pod-image"),
+        service_account=get("service-account"),
+        revision=get("istio-revision"),
+        live=get("live"),
+        pod_root=get("pod-root"),
+        keep=get("keep"),
+        timeout=get("cluster-timeout"),
+    )
+
+
+def api_of(get: Get) -> Api:
+    """The cluster that the settings name, guarded."""
+    from pytest_egress.backends.cluster.guard import guard
+
+    def check(context: str, server: str) -> None:
+        guard(context, server, get("deny-context"), allowed=get("allow-prod"))
+
+    return Api(get("context"), check=check)

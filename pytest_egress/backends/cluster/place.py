@@ -1,0 +1,400 @@
+"""A run's own part of a cluster: its namespaces, what is applied there, and its test pods."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
+from pytest_egress.backends.cluster.layout import Layout, Placed, control_objects, manifests
+from pytest_egress.backends.cluster.pod import (
+    Injected,
+    bootstrap,
+    injected,
+    namespace,
+    pod_of,
+    witness_filter,
+)
+from pytest_egress.backends.cluster.progress import Say, step
+from pytest_egress.backends.cluster.proxy import SidecarProxy
+from pytest_egress.backends.cluster.reading import Reading
+from pytest_egress.backends.cluster.testpod import TestPod
+from pytest_egress.errors import BackendError
+
+if TYPE_CHECKING:
+    from pytest_egress.backends.cluster.mesh import ClusterMesh
+    from pytest_egress.backends.private import PrivateDirectory
+    from pytest_egress.contract.contract import Contract
+    from pytest_egress.contract.resources import Workload
+    from pytest_egress.envoy import Program
+    from pytest_egress.upstream import Outside
+
+__all__ = ["Place"]
+
+_AT_ONCE = 8  # requests under way at the same time
+
+
+class Place:
+    """Namespaces that nobody else uses.
+
+    Args:
+        api: of the cluster.
+        prefix: what the names of the namespaces begin with.
+        outside: the simulated one; in a live run it is not asked.
+        directory: private to the run.
+        pod_image: of the test pods.
+        service_account: of the test pods.
+        revision: of Istio; empty: the default one.
+        live: the real outside is asked.
+        pod_root: the directory that stands for the pod's root.
+        keep: the namespaces stay.
+        timeout: seconds that a pod, or a contract, may take to be there.
+        say: tells what is being waited for.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        prefix: str,
+        outside: Outside,
+        directory: PrivateDirectory,
+        *,
+        pod_image: str,
+        service_account: str,
+        revision: str,
+        live: bool,
+        pod_root: str,
+        keep: bool,
+        timeout: float,
+        say: Say,
+    ) -> None:
+        self.layout = Layout(prefix)
+        self._api = api
+        self._outside = outside
+        self._directory = directory
+        self._pod_image = pod_image
+        self._service_account = service_account
+        self._revision = revision
+        self._live = live
+        self._pod_root = pod_root
+        self._keep = keep
+        self._timeout = timeout
+        self._say = say
+        self._lock = threading.RLock()
+        self._namespaces: set[str] = set()
+        self._applied: dict[tuple[str, str, str], Placed] = {}
+        self._current: tuple[Contract, Workload] | None = None
+        self._generation = 0
+        self._proxies: list[tuple[Workload, SidecarProxy]] = []
+        self._meshes: list[ClusterMesh] = []
+        self._cluster: _Cluster | None = None
+        self._begun = False
+
+    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh:
+        """Return once the workload's sidecar has applied ``contract``.
+
+        Raises:
+            BackendError: the cluster cannot do it.
+        """
+        with self._lock:
+            generation = self._outside.dns_generation
+            self._must_be_there()
+            proxy = self._proxy(workload, contract)
+            if self._current is None or not _same(self._current, contract, workload):
+                self._apply(contract, workload)
+                self._current = (contract, workload)
+            mesh = self._mesh(contract, workload, proxy, generation)
+            if proxy.generation != self._generation or proxy.control_failure:
+                proxy.generation = self._generation
+                proxy.wait(self._timeout)
+                namespaces = {
+                    cluster: own
+                    for own, cluster in self.layout.namespaces(contract, workload).items()
+                }
+                proxy.reading.use(mesh.program, proxy.pod.listeners(), namespaces)
+            mesh.prepare()
+            return mesh
+
+    def close(self) -> None:
+        """Remove every namespace, let go of the pods. Twice is once."""
+        with self._lock:
+            for _, proxy in self._proxies:
+                proxy.pod.close()
+            self._proxies.clear()
+            self._meshes.clear()
+            names, self._namespaces = self._namespaces, set()
+        if not self._keep:
+            for name in sorted(names):
+                self._api.delete(f"/api/v1/namespaces/{name}", f"delete the namespace {name}")
+
+    def _must_be_there(self) -> None:
+        """Begin anew, under other names, where a pod has been lost: evicted, or its namespace gone.
+
+        Raises:
+            BackendError: the cluster does not tell.
+        """
+        suspects = [proxy for _, proxy in self._proxies if proxy.control_failure]
+        if all(proxy.pod.exists() for proxy in suspects):
+            return
+        self._say("a test pod is gone: the run's namespaces are made anew")
+        self.close()
+        self.layout = Layout(f"{self.layout.prefix}-r")
+        self._applied.clear()
+        self._current = None
+
+    # -- contracts --------------------------------------------------------------------------------
+
+    def _mesh(
+        self, contract: Contract, workload: Workload, proxy: SidecarProxy, generation: int
+    ) -> ClusterMesh:
+        from pytest_egress.backends.cluster.mesh import ClusterMesh
+        from pytest_egress.backends.declaring import clients_of, endpoints_of
+
+        for known in self._meshes:
+            if known.enforces(contract, workload) and known.pod is proxy.pod:
+                return known
+        program = _compiled(contract, workload)
+        mesh = ClusterMesh(
+            contract,
+            workload,
+            proxy,
+            self._outside,
+            endpoints_of(program),
+            clients_of(contract, self._pod_root),
+            generation,
+            program,
+            live=self._live,
+        )
+        self._meshes.append(mesh)
+        return mesh
+
+    def _apply(self, contract: Contract, workload: Workload) -> None:
+        """Put a contract in the place of the one before, the control last.
+
+        Raises:
+            BackendError: the cluster refuses a part of it; with the resource's place.
+        """
+        spaces = self.layout.namespaces(contract, workload)
+        self._make_namespaces(spaces.values())
+        wanted = {it.key: it for it in manifests(contract, workload, self.layout)}
+        self._generation += 1
+        control: dict[tuple[str, str, str], Placed] = {}
+        for name in {spaces[workload.namespace], *(it.pod.namespace for _, it in self._proxies)}:
+            control |= {it.key: it for it in control_objects(name, self._generation)}
+        gone = [it for key, it in self._applied.items() if key not in wanted | control]
+        changed = [it for key, it in wanted.items() if not self._has(key, it)]
+        with (
+            step(f"applying {len(changed)} objects", self._say),
+            ThreadPoolExecutor(_AT_ONCE, "pytest-egress-apply") as executor,
+        ):
+            list(executor.map(self._remove, gone))
+            list(executor.map(self._put, changed))
+            list(executor.map(self._put, control.values()))
+
+    def _withdraw(self) -> None:
+        """Take back what is applied, for a while.
+
+        A proxy that starts with it would look names up before there is an agent to answer, and
+        would ask again only after a minute.
+        """
+        with ThreadPoolExecutor(_AT_ONCE, "pytest-egress-apply") as executor:
+            list(executor.map(self._remove, list(self._applied.values())))
+        self._current = None
+
+    def _has(self, key: tuple[str, str, str], placed: Placed) -> bool:
+        known = self._applied.get(key)
+        return known is not None and known.body == placed.body
+
+    def _put(self, placed: Placed) -> None:
+        where = f" ({placed.origin.at('metadata', 'name')})" if placed.origin else ""
+        doing = f"apply {placed.body['kind']} {placed.name}{where}"
+        version = placed.body["apiVersion"].rpartition("/")[2]
+        path = istio_path(placed.namespace, placed.plural, placed.name, version)
+        if placed.key not in self._applied:
+            base = istio_path(placed.namespace, placed.plural, version=version)
+            self._api.create(base, placed.body, doing)
+        else:
+            self._replace(path, placed.body, doing)
+        self._applied[placed.key] = placed
+
+    def _replace(self, path: str, body: Mapping[str, Any], doing: str) -> None:
+        """Replace an object, which istiod may be writing to at the same time."""
+        for attempt in range(5):
+            known = self._api.get(path, doing)
+            version = {"resourceVersion": known["metadata"]["resourceVersion"]}
+            try:
+                self._api.replace(
+                    path, {**body, "metadata": {**body["metadata"], **version}}, doing
+                )
+            except ApiError as error:
+                if error.status != 409 or attempt == 4:
+                    raise
+            else:
+                return
+
+    def _remove(self, placed: Placed) -> None:
+        version = placed.body["apiVersion"].rpartition("/")[2]
+        path = istio_path(placed.namespace, placed.plural, placed.name, version)
+        self._api.delete(path, f"remove {placed.body['kind']} {placed.name}")
+        del self._applied[placed.key]
+
+    def _make_namespaces(self, names: Iterable[str]) -> None:
+        from pytest_egress.backends.ownership import labels
+
+        for name in names:
+            if name not in self._namespaces:
+                body = namespace(name, labels(keep=self._keep), self._revision)
+                self._api.create("/api/v1/namespaces", body, f"make the namespace {name}")
+                self._namespaces.add(name)
+
+    # -- pods -------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Before anything is made: are the rights there, and did dead runs leave something?
+
+        Raises:
+            BackendError: rights are missing; with all of them.
+        """
+        from pytest_egress.backends.cluster.leftovers import sweep
+        from pytest_egress.backends.cluster.rbac import check
+
+        if self._begun:
+            return
+        check(self._api.may, "isolated", "", context=self._api.context)
+        sweep(self._api)
+        self._begun = True
+
+    def _proxy(self, workload: Workload, contract: Contract) -> SidecarProxy:
+        for seen_by, known in self._proxies:
+            if seen_by == workload:
+                return known
+        self._begin()
+        self._withdraw()
+        space = self.layout.name(workload.namespace)
+        self._make_namespaces([space])
+        name = f"test-pod-{len(self._proxies)}"
+        reading = Reading(_compiled(contract, workload))
+        pod = TestPod(
+            self._api,
+            space,
+            name,
+            self._directory.subdirectory("p"),
+            reading,
+            None if self._live else self._outside,
+            "" if self._live else self._facts().name_server,
+            self._say,
+        )
+        try:
+            self._make_pod(name, space, workload)
+            pod.start(self._timeout)
+        except BaseException:
+            pod.close()
+            raise
+        proxy = SidecarProxy(pod, reading, self._outside, self._say, live=self._live)
+        self._proxies.append((workload, proxy))
+        return proxy
+
+    def _make_pod(self, name: str, space: str, workload: Workload) -> None:
+        from pytest_egress.backends.ownership import labels
+
+        doing = f"make the test pod {space}/{name}"
+        pods = f"/api/v1/namespaces/{space}/pods"
+        self._api.create(f"/api/v1/namespaces/{space}/configmaps", bootstrap(name, space), doing)
+        self._api.create(
+            istio_path(space, "envoyfilters", version="v1alpha3"),
+            witness_filter(name, space),
+            doing,
+        )
+
+        def body(simulated: Injected | None) -> dict[str, Any]:
+            istiod = self._istiod(simulated) if simulated else {}
+            return pod_of(
+                name,
+                space,
+                workload,
+                image=self._pod_image,
+                service_account=self._service_account,
+                labels=labels(),
+                simulated=simulated,
+                istiod=istiod,
+                name_server=self._facts().name_server if simulated else "",
+            )
+
+        self._wait_for_account(space, doing)
+        seen = injected(self._api.create(pods, body(None), doing, dryRun="All"))
+        self._api.create(pods, body(None if self._live else seen), doing)
+
+    def _wait_for_account(self, space: str, doing: str) -> None:
+        """Wait for the service account that a new namespace gets."""
+        from pytest_egress.backends.cluster.progress import until
+
+        path = f"/api/v1/namespaces/{space}/serviceaccounts/{self._service_account}"
+        if self._service_account != "default":
+            account = {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": self._service_account, "namespace": space},
+            }
+            self._api.create(f"/api/v1/namespaces/{space}/serviceaccounts", account, doing)
+
+        def missing() -> str:
+            try:
+                self._api.get(path, doing)
+            except ApiError as error:
+                if error.status == 404:
+                    return "its service account is not there"
+                raise
+            return ""
+
+        failure = until(missing, self._timeout, "waiting for a service account", self._say)
+        if failure:
+            raise BackendError(f"cannot {doing}: {failure}")
+
+    def _istiod(self, simulated: Injected) -> dict[str, str]:
+        """The addresses of istiod's names, which a pod cannot look up before its agent runs."""
+        host = simulated.discovery[0]
+        service, _, rest = host.partition(".")
+        space = rest.partition(".")[0]
+        path = f"/api/v1/namespaces/{space}/services/{service}"
+        found = self._api.get(path, f"find istiod ({host})")
+        return {host: str(found["spec"]["clusterIP"])}
+
+    def _facts(self) -> _Cluster:
+        if self._cluster is None:
+            try:
+                found = self._api.get(
+                    "/api/v1/namespaces/kube-system/services/kube-dns", "find the name server"
+                )
+                self._cluster = _Cluster(str(found["spec"]["clusterIP"]))
+            except ApiError as error:
+                if error.status not in {403, 404}:
+                    raise
+                self._cluster = _Cluster("")
+        return self._cluster
+
+
+class _Cluster:
+    """What is asked of a cluster once.
+
+    Attributes:
+        name_server: the address of its name server; empty: it is not known.
+    """
+
+    def __init__(self, name_server: str) -> None:
+        self.name_server = name_server
+
+
+def _same(current: tuple[Contract, Workload], contract: Contract, workload: Workload) -> bool:
+    known, seen_by = current
+    if known is not contract and known != contract:
+        return False
+    return seen_by.namespace == workload.namespace
+
+
+def _compiled(contract: Contract, workload: Workload) -> Program:
+    from pytest_egress.contract.allocation import allocate
+    from pytest_egress.envoy import compile_contract
+
+    return compile_contract(allocate(contract) if workload.dns_capture else contract, workload)

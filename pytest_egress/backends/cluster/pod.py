@@ -1,0 +1,282 @@
+"""The objects of a test pod, and what is read from them; pure functions.
+
+The proxy is Istio's own, injected as into any pod. Its configuration is istiod's but for access
+loggers, which an EnvoyFilter for this one pod adds: each record reaches the test the moment it is
+made. In simulation, netfilter rules lead whatever the proxy dials into the agent, which stands for
+the outside, and drop what would leave the pod otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_egress.contract.resources import Workload
+from pytest_egress.envoy.instruments import REMEMBER_SOURCE, WITNESS_CLUSTER, sidecar_access_log
+from pytest_egress.errors import BackendError
+
+__all__ = [
+    "CONTAINER",
+    "OUTSIDE_PORT",
+    "PROXY",
+    "WITNESS_PORT",
+    "Injected",
+    "bootstrap",
+    "injected",
+    "namespace",
+    "pod_of",
+    "witness_filter",
+]
+
+Json = dict[str, Any]
+
+CONTAINER = "egress-test"
+PROXY = "istio-proxy"
+OUTSIDE_PORT = 15095  # Istio leaves it free, as it does the next one
+WITNESS_PORT = 15096
+_POD_LABEL = "pytest-egress/pod"
+_PROXY_UID = 1337
+_RULES = "pytest-egress/rules"
+_HCM = "envoy.filters.network.http_connection_manager"
+_HCM_TYPE = (
+    "type.googleapis.com/envoy.extensions.filters.network."
+    "http_connection_manager.v3.HttpConnectionManager"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """What the injector made of a pod.
+
+    Attributes:
+        image: the proxy's.
+        discovery: host and port of istiod.
+        dns_capture: whether Istio's agent resolves the pod's names.
+    """
+
+    image: str
+    discovery: tuple[str, int]
+    dns_capture: bool
+
+
+def namespace(name: str, labels: Mapping[str, str], revision: str) -> Json:
+    """A namespace whose pods have the sidecar of a revision; empty: of the default one."""
+    injection = {"istio.io/rev": revision} if revision else {"istio-injection": "enabled"}
+    # The redirect needs NET_ADMIN, as istio-init does.
+    security = {"pod-security.kubernetes.io/enforce": "privileged"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {**labels, **injection, **security}},
+    }
+
+
+def pod_of(
+    name: str,
+    namespace: str,
+    workload: Workload,
+    *,
+    image: str,
+    service_account: str,
+    labels: Mapping[str, str],
+    simulated: Injected | None = None,
+    istiod: Mapping[str, str] | None = None,
+    name_server: str = "",
+) -> Json:
+    """The test pod.
+
+    Args:
+        name: its name.
+        namespace: in the cluster.
+        workload: whose labels it has.
+        image: of the container that probes start from: Python 3.10 or newer, root.
+        service_account: the one that it has.
+        labels: that say whose it is.
+        simulated: what the injector makes of it; None: that is not known yet, or the real outside
+            is asked.
+        istiod: the addresses of istiod's names, in simulation.
+        name_server: the cluster's, in simulation; empty: it is not asked.
+    """
+    capture = "true" if workload.dns_capture else "false"
+    metadata: Json = {
+        "name": name,
+        "namespace": namespace,
+        "labels": {
+            **workload.labels,
+            **labels,
+            _POD_LABEL: name,
+            "sidecar.istio.io/inject": "true",
+        },
+        "annotations": {
+            "sidecar.istio.io/bootstrapOverride": f"{name}-bootstrap",
+            "proxy.istio.io/config": json.dumps(
+                {"proxyMetadata": {"ISTIO_META_DNS_CAPTURE": capture}}
+            ),
+        },
+    }
+    spec: Json = {
+        "serviceAccountName": service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        "restartPolicy": "Always",
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["sleep", "2147483647"],
+            }
+        ],
+    }
+    if simulated is not None:
+        addresses = dict(istiod or {})
+        metadata["annotations"][_RULES] = _rules(addresses.values(), simulated, name_server)
+        spec |= {
+            "dnsPolicy": "None",
+            "dnsConfig": {
+                "nameservers": ["127.0.0.1"],
+                "options": [{"name": "ndots", "value": "1"}],
+            },
+            # The proxy starts before there is an agent that resolves names.
+            "hostAliases": [{"ip": ip, "hostnames": [host]} for host, ip in addresses.items()],
+            "initContainers": [_redirect(simulated.image)],
+            "volumes": [_rules_volume()],
+        }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def bootstrap(name: str, namespace: str) -> Json:
+    """The ConfigMap that gives a pod's proxy the cluster that its records go to."""
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": WITNESS_PORT}}
+    cluster = {
+        "name": WITNESS_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": WITNESS_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+    content = json.dumps({"static_resources": {"clusters": [cluster]}})
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{name}-bootstrap", "namespace": namespace},
+        "data": {"custom_bootstrap.json": content},
+    }
+
+
+def witness_filter(name: str, namespace: str) -> Json:
+    """The EnvoyFilter that adds access loggers to one pod's outbound listeners."""
+    outbound = {"context": "SIDECAR_OUTBOUND"}
+    http = {**outbound, "listener": {"filterChain": {"filter": {"name": _HCM}}}}
+    log = sidecar_access_log()
+    patches = [
+        ("LISTENER", outbound, "MERGE", {"access_log": [log]}),
+        ("NETWORK_FILTER", http, "INSERT_BEFORE", REMEMBER_SOURCE),
+        (
+            "NETWORK_FILTER",
+            http,
+            "MERGE",
+            {"typed_config": {"@type": _HCM_TYPE, "access_log": [log]}},
+        ),
+    ]
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": {"name": f"{name}-witness", "namespace": namespace},
+        "spec": {
+            "workloadSelector": {"labels": {_POD_LABEL: name}},
+            "configPatches": [
+                {
+                    "applyTo": where,
+                    "match": match,
+                    "patch": {"operation": operation, "value": value},
+                }
+                for where, match, operation, value in patches
+            ],
+        },
+    }
+
+
+def injected(pod: Mapping[str, Any]) -> Injected:
+    """What the injector made of a pod.
+
+    Raises:
+        BackendError: nothing, or something that is no sidecar.
+    """
+    spec = pod["spec"]
+    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    proxy = next((it for it in containers if it["name"] == PROXY), None)
+    if proxy is None:
+        raise BackendError(
+            f"pods of the namespace {pod['metadata']['namespace']} get no sidecar",
+            "the API server's answer to a dry run has no container istio-proxy",
+            "is Istio's sidecar injector installed and running? where Istio has a revision, name "
+            "it with --egress-istio-revision; ambient mode has no sidecars and cannot be judged",
+        )
+    environment = {it["name"]: it.get("value", "") for it in proxy.get("env", ())}
+    try:
+        settings = json.loads(environment.get("PROXY_CONFIG") or "{}")
+    except ValueError:
+        settings = {}
+    address = settings.get("discoveryAddress") or environment.get("CA_ADDR") or ""
+    host, _, port = str(address).rpartition(":")
+    capture = environment.get("ISTIO_META_DNS_CAPTURE") == "true"
+    return Injected(proxy["image"], (host, int(port or 0)), capture)
+
+
+def _rules(istiod: Iterable[str], simulated: Injected, name_server: str) -> str:
+    """What iptables-restore reads: the proxy's connections lead to the agent, nothing leaves."""
+    kept = [f"-p tcp -d {ip}/32 --dport {simulated.discovery[1]}" for ip in istiod]
+    if name_server:
+        kept += [f"-p {protocol} -d {name_server}/32 --dport 53" for protocol in ("udp", "tcp")]
+    return "\n".join(
+        [
+            "*nat",
+            ":EGRESS_OUTSIDE - [0:0]",
+            f"-I OUTPUT 1 -p tcp -m owner --uid-owner {_PROXY_UID} -j EGRESS_OUTSIDE",
+            "-A EGRESS_OUTSIDE -o lo -j RETURN",
+            *(f"-A EGRESS_OUTSIDE {it} -j RETURN" for it in kept if it.startswith("-p tcp")),
+            f"-A EGRESS_OUTSIDE -p tcp -j REDIRECT --to-ports {OUTSIDE_PORT}",
+            "COMMIT",
+            "*filter",
+            ":EGRESS_CLOSED - [0:0]",
+            "-I OUTPUT 1 -j EGRESS_CLOSED",
+            "-A EGRESS_CLOSED -o lo -j RETURN",
+            # What has been redirected still has the interface here that it was meant for.
+            "-A EGRESS_CLOSED -d 127.0.0.0/8 -j RETURN",
+            "-A EGRESS_CLOSED -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
+            *(f"-A EGRESS_CLOSED {it} -j RETURN" for it in kept),
+            "-A EGRESS_CLOSED -j DROP",
+            "COMMIT",
+            "",
+        ]
+    )
+
+
+def _redirect(image: str) -> Json:
+    return {
+        "name": "egress-redirect",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["iptables-restore", "--noflush", "/etc/pytest-egress/rules"],
+        "securityContext": {
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": False,
+            "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "egress-rules", "mountPath": "/etc/pytest-egress"}],
+    }
+
+
+def _rules_volume() -> Json:
+    field = {"fieldPath": f"metadata.annotations['{_RULES}']"}
+    return {
+        "name": "egress-rules",
+        "downwardAPI": {"items": [{"path": "rules", "fieldRef": field}]},
+    }

@@ -1,0 +1,278 @@
+"""One test pod with its agent, its proxy's records and its way to the simulated outside."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_egress.backends.agent import Agent
+from pytest_egress.backends.agent.connection import Connection
+from pytest_egress.backends.cluster.api import Api, ApiError
+from pytest_egress.backends.cluster.exec_stream import read_all
+from pytest_egress.backends.cluster.pod import CONTAINER, OUTSIDE_PORT, PROXY, WITNESS_PORT
+from pytest_egress.backends.cluster.progress import Say, until
+from pytest_egress.backends.cluster.reading import Reading
+from pytest_egress.backends.docker.pod import tell
+from pytest_egress.backends.witness import Witness
+from pytest_egress.errors import BackendError
+from pytest_egress.probe import DnsAnswer, Options, Target
+from pytest_egress.upstream import Outside
+
+__all__ = ["TestPod", "read_events"]
+
+_ADMIN = "http://127.0.0.1:15000"
+_DOMAIN = "cluster.local"
+_ISTIOD = "istio-system"
+_SYNCZ = ("pilot-discovery", "request", "GET", "/debug/syncz")
+_SYNCZ_TIMEOUT = 10.0  # seconds
+_TAIL = 15  # lines of a log in a message
+_LARGE = 1 << 28  # bytes of the proxy's own description of itself
+
+
+class TestPod:
+    """A pod that is there; `start` waits until it can be used.
+
+    Args:
+        api: of its cluster.
+        namespace: in the cluster.
+        name: its own.
+        directory: private to it, on this machine.
+        reading: turns its proxy's records into evidence.
+        outside: what its proxy reaches; None: the real one.
+        name_server: of the cluster; empty: its names are not asked for.
+        say: tells what is being waited for.
+    """
+
+    __test__ = False  # to pytest it is no test
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        name: str,
+        directory: Path,
+        reading: Reading,
+        outside: Outside | None,
+        name_server: str,
+        say: Say,
+    ) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.directory = directory
+        self.witness = Witness(directory / "witness.sock", reading)
+        self.closed = False
+        #: Told of each name that is looked up in the pod, and of the answer.
+        self.heard: Callable[[str, DnsAnswer], None] | None = None
+        self._api = api
+        self._outside = outside
+        self._name_server = name_server
+        self._say = say
+        self.agent = Agent(
+            lambda command: api.exec(namespace, name, CONTAINER, command),
+            name=f"the pod {namespace}/{name}",
+            on_start=self._serve,
+        )
+
+    @property
+    def path(self) -> str:
+        """Its path at the API server."""
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+
+    def start(self, timeout: float) -> None:
+        """Return once every container is ready and the agent has answered.
+
+        Raises:
+            BackendError: it is not within ``timeout`` seconds; with what the cluster says of it.
+        """
+        what = f"waiting for the test pod {self.namespace}/{self.name}"
+        missing = until(self._missing, timeout, what, self._say)
+        if missing:
+            raise BackendError(
+                f"the test pod {self.namespace}/{self.name} is not ready after {timeout:g} s: "
+                f"{missing}",
+                self.describe(),
+                "the events above say what the cluster could not do",
+            )
+        self.agent.start()
+
+    def check(self) -> None:
+        """Return if the pod is still the one that was started.
+
+        Raises:
+            BackendError: it has gone, or its proxy is not ready.
+        """
+        missing = self._missing()
+        if missing:
+            raise BackendError(
+                f"the test pod {self.namespace}/{self.name} was lost: {missing}", self.describe()
+            )
+
+    def exists(self) -> bool:
+        """Whether the pod is there and is to stay.
+
+        Raises:
+            ApiError: the cluster does not tell.
+        """
+        try:
+            pod = self._api.get(self.path, f"read the pod {self.name}")
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        deleted = "deletionTimestamp" in pod.get("metadata", {})
+        return not deleted and pod.get("status", {}).get("phase") != "Failed"
+
+    def admin(self, path: str) -> str:
+        """Ask the proxy itself: ``config_dump``, ``clusters``, ``stats`` ...
+
+        Raises:
+            BackendError: it does not answer.
+        """
+        options = Options(timeout=20.0, max_body=_LARGE)
+        attempt = self.agent.probe(Target.parse(f"{_ADMIN}/{path}"), options).attempt
+        if attempt.response is None or not attempt.completed:
+            why = attempt.failure.message if attempt.failure else ""
+            raise BackendError(f"the proxy of {self.namespace}/{self.name} does not answer", why)
+        return attempt.response.body.decode("utf-8", "replace")
+
+    def listeners(self) -> frozenset[str]:
+        """The names of the proxy's listeners, as it has them now.
+
+        Raises:
+            BackendError: it does not answer.
+        """
+        told = json.loads(self.admin("listeners?format=json"))
+        return frozenset(it["name"] for it in told.get("listener_statuses", ()))
+
+    def describe(self) -> str:
+        """What the cluster says of the pod: its state, its events, the end of its logs."""
+        parts = [read_events(self._api, self.namespace, self.name)]
+        for container in (PROXY, CONTAINER, "egress-redirect", "istio-init"):
+            try:
+                log = self._api.text(
+                    f"{self.path}/log", "read a log", container=container, tailLines=str(_TAIL)
+                )
+            except ApiError:
+                continue
+            parts += [f"{container}: {line}" for line in log.splitlines()[-_TAIL:]]
+        return "\n".join(filter(None, parts))
+
+    def refused(self) -> str:
+        """What proxy and istiod say of a configuration that does not arrive."""
+        return "\n".join(filter(None, (self.syncz(), self.describe())))
+
+    def syncz(self) -> str:
+        """What istiod says that it has sent to this pod's proxy.
+
+        It tells only from within its own pod; empty where this account may not look there.
+        """
+        found = []
+        try:
+            pods = self._api.get(
+                f"/api/v1/namespaces/{_ISTIOD}/pods", "find istiod", labelSelector="app=istiod"
+            )
+            for istiod in pods.get("items", ()):
+                name = str(istiod["metadata"]["name"])
+                stream = self._api.exec(_ISTIOD, name, "discovery", _SYNCZ)
+                told = read_all(stream, _SYNCZ_TIMEOUT)
+                answer = told[told.find("[{") :]  # warnings may come before it
+                found += [it for it in json.loads(answer) if self._is(it)]
+        except (BackendError, OSError, ValueError):
+            return ""
+        if not found:
+            return "istiod (/debug/syncz) does not know this proxy"
+        return "\n".join(f"istiod (/debug/syncz): {json.dumps(it)}" for it in found)
+
+    def _is(self, status: Any) -> bool:
+        return bool(status.get("proxy") == f"{self.name}.{self.namespace}")
+
+    def close(self) -> None:
+        """Let go of the pod: the agent ends, the records are no longer received."""
+        self.closed = True
+        self.agent.close()
+        self.witness.close()
+
+    def _missing(self) -> str:
+        try:
+            pod = self._api.get(self.path, f"read the pod {self.name}")
+        except ApiError as error:
+            if error.status == 404:
+                return "it is not there (deleted or evicted)"
+            raise
+        return unready(pod)
+
+    def _serve(self, connection: Connection) -> None:
+        """Let a new stream carry what the pod's proxy dials and says."""
+        connection.listen("127.0.0.1", WITNESS_PORT, "witness", self._witnessed)
+        if self._outside is not None:
+            connection.listen("127.0.0.1", OUTSIDE_PORT, "outside", self._dialled)
+            server = (self._name_server, 53) if self._name_server else None
+            domains = (_DOMAIN,) if server else ()
+            connection.serve_names("127.0.0.1", 53, self._answer, domains=domains, upstream=server)
+
+    def _witnessed(self, _peer: str, _to: tuple[str, int]) -> Any:
+        sock = socket.socket(socket.AF_UNIX)
+        # Not socket.connect, which an in-process capture may have replaced.
+        super(socket.socket, sock).connect(str(self.witness.path))
+        return sock
+
+    def _dialled(self, peer: str, to: tuple[str, int]) -> Any:
+        assert self._outside is not None
+        address, _, port = peer.rpartition(":")
+        return self._outside.take((address, int(port)), *to)
+
+    def _answer(self, query: bytes, udp: bool) -> bytes | None:
+        assert self._outside is not None
+        answer = self._outside.answer(query, udp=udp)
+        if self.heard is not None:
+            tell(self.heard, query, answer)
+        return answer
+
+
+def unready(pod: Mapping[str, Any]) -> str:
+    """What keeps a pod from being used; empty when nothing does."""
+    status = pod.get("status", {})
+    if pod.get("metadata", {}).get("deletionTimestamp"):
+        return "it is being deleted"
+    if status.get("phase") == "Failed":
+        return f"it has failed: {status.get('reason', '')} {status.get('message', '')}".strip()
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(kind, ()):
+            state = container.get("state", {})
+            waiting = state.get("waiting", {})
+            ended = state.get("terminated", {})
+            if waiting.get("message"):
+                return f"{container['name']}: {waiting['reason']}: {waiting['message']}"
+            if ended and ended.get("exitCode"):
+                return f"{container['name']} ended with exit status {ended['exitCode']}"
+    conditions = {it["type"]: it for it in status.get("conditions", ())}
+    ready = conditions.get("Ready", {})
+    if ready.get("status") == "True":
+        return ""
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return str(scheduled.get("message", "it is not scheduled"))
+    return str(ready.get("message") or "it has just been made")
+
+
+def read_events(api: Api, namespace: str, name: str) -> str:
+    """The events about one object, the last of them last; empty where they cannot be read."""
+    try:
+        found = api.get(
+            f"/api/v1/namespaces/{namespace}/events",
+            "read events",
+            fieldSelector=f"involvedObject.name={name}",
+        )
+    except BackendError:
+        return ""
+    items = sorted(found.get("items", ()), key=_when)
+    return "\n".join(
+        f"{it.get('type')} {it.get('reason')}: {it.get('message')}" for it in items[-_TAIL:]
+    )
+
+
+def _when(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")

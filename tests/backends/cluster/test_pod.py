@@ -1,0 +1,182 @@
+"""The objects of a test pod, and what is read from the cluster's answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pytest_egress.backends.cluster.pod import (
+    Injected,
+    bootstrap,
+    injected,
+    namespace,
+    pod_of,
+    witness_filter,
+)
+from pytest_egress.backends.cluster.testpod import unready
+from pytest_egress.contract.resources import Workload
+from pytest_egress.envoy.instruments import WITNESS_CLUSTER
+from pytest_egress.errors import BackendError
+
+SEEN = Injected("istio/proxyv2:1.31.0", ("istiod.istio-system.svc", 15012), dns_capture=False)
+
+
+def _pod(simulated: Injected | None) -> dict[str, Any]:
+    return pod_of(
+        "test-pod-0",
+        "egress-default",
+        Workload(labels={"app": "web"}),
+        image="python:3.13-slim",
+        service_account="web",
+        labels={"pytest-egress/pid": "7"},
+        simulated=simulated,
+        istiod={"istiod.istio-system.svc": "10.96.0.7"},
+        name_server="10.96.0.10",
+    )
+
+
+def test_pod_has_the_labels_of_its_workload() -> None:
+    """Selectors of Sidecars see it as they would see the workload."""
+    labels = _pod(SEEN)["metadata"]["labels"]
+    assert labels["app"] == "web"
+    assert labels["pytest-egress/pid"] == "7"
+    assert labels["sidecar.istio.io/inject"] == "true"
+
+
+def test_simulated_pod_asks_the_agent_for_names() -> None:
+    """But finds istiod without it, since the proxy starts first."""
+    spec = _pod(SEEN)["spec"]
+    assert spec["dnsPolicy"] == "None"
+    assert spec["dnsConfig"]["nameservers"] == ["127.0.0.1"]
+    assert spec["hostAliases"] == [{"ip": "10.96.0.7", "hostnames": ["istiod.istio-system.svc"]}]
+
+
+def test_redirect_runs_in_the_proxys_own_image() -> None:
+    """It is on the node already, and has iptables-restore for istio-init."""
+    pod = _pod(SEEN)
+    (init,) = pod["spec"]["initContainers"]
+    assert init["image"] == "istio/proxyv2:1.31.0"
+    rules = pod["metadata"]["annotations"]["pytest-egress/rules"].splitlines()
+    assert rules.count("COMMIT") == 2
+    assert rules[rules.index("COMMIT") - 1] == (
+        "-A EGRESS_OUTSIDE -p tcp -j REDIRECT --to-ports 15095"
+    )
+    assert rules[-2:] == ["-A EGRESS_CLOSED -j DROP", "COMMIT"]
+    assert "-A EGRESS_CLOSED -p tcp -d 10.96.0.7/32 --dport 15012 -j RETURN" in rules
+
+
+def test_live_pod_has_the_clusters_own_names_and_ways() -> None:
+    """The real outside is asked."""
+    pod = _pod(None)
+    assert not {"dnsPolicy", "dnsConfig", "hostAliases", "initContainers"} & set(pod["spec"])
+    assert "pytest-egress/rules" not in pod["metadata"]["annotations"]
+
+
+def test_records_go_to_a_cluster_of_the_bootstrap() -> None:
+    """Envoy takes no other one for this logger."""
+    content = json.loads(bootstrap("p", "n")["data"]["custom_bootstrap.json"])
+    assert content["static_resources"]["clusters"][0]["name"] == WITNESS_CLUSTER
+    spec = witness_filter("p", "n")["spec"]
+    assert spec["workloadSelector"] == {"labels": {"pytest-egress/pod": "p"}}
+    assert [it["applyTo"] for it in spec["configPatches"]] == [
+        "LISTENER",
+        "NETWORK_FILTER",
+        "NETWORK_FILTER",
+    ]
+
+
+def test_namespace_of_a_revision() -> None:
+    """Both labels at once would be refused by nobody and mean the wrong one."""
+    assert namespace("n", {}, "")["metadata"]["labels"]["istio-injection"] == "enabled"
+    labels = namespace("n", {}, "canary")["metadata"]["labels"]
+    assert labels["istio.io/rev"] == "canary"
+    assert "istio-injection" not in labels
+
+
+def _injected(environment: dict[str, str], kind: str = "initContainers") -> dict[str, Any]:
+    env = [{"name": key, "value": value} for key, value in environment.items()]
+    proxy = {"name": "istio-proxy", "image": "proxy:1", "env": env}
+    return {"metadata": {"namespace": "n"}, "spec": {"containers": [], kind: [proxy]}}
+
+
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+def test_injected_sidecar_is_read(kind: str) -> None:
+    """As a container, or as a native sidecar."""
+    pod = _injected({"CA_ADDR": "istiod.istio-system.svc:15012", "PROXY_CONFIG": "{}\n"}, kind)
+    assert injected(pod) == Injected("proxy:1", ("istiod.istio-system.svc", 15012), False)
+
+
+def test_own_discovery_address_comes_first() -> None:
+    """A revision's istiod has a name of its own."""
+    settings = json.dumps({"discoveryAddress": "istiod-canary.istio-system.svc:15012"})
+    pod = _injected({"CA_ADDR": "ca.example:443", "PROXY_CONFIG": settings})
+    assert injected(pod).discovery == ("istiod-canary.istio-system.svc", 15012)
+
+
+def test_pod_without_sidecar_is_refused() -> None:
+    """It says what may be missing; ambient has none."""
+    with pytest.raises(BackendError, match="get no sidecar") as caught:
+        injected({"metadata": {"namespace": "n"}, "spec": {"containers": [{"name": "x"}]}})
+    assert "ambient" in caught.value.next_step
+
+
+READY = {"type": "Ready", "status": "True"}
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        ({"status": {"phase": "Running", "conditions": [READY]}}, ""),
+        ({"metadata": {"deletionTimestamp": "now"}, "status": {"conditions": [READY]}}, "deleted"),
+        (
+            {"status": {"phase": "Failed", "reason": "Evicted", "message": "out of memory"}},
+            "it has failed: Evicted out of memory",
+        ),
+        (
+            {
+                "status": {
+                    "containerStatuses": [
+                        {
+                            "name": "egress-test",
+                            "state": {"waiting": {"reason": "ErrImagePull", "message": "no such"}},
+                        }
+                    ]
+                }
+            },
+            "egress-test: ErrImagePull: no such",
+        ),
+        (
+            {
+                "status": {
+                    "initContainerStatuses": [
+                        {"name": "egress-redirect", "state": {"terminated": {"exitCode": 2}}}
+                    ]
+                }
+            },
+            "egress-redirect ended with exit status 2",
+        ),
+        (
+            {
+                "status": {
+                    "conditions": [
+                        {"type": "PodScheduled", "status": "False", "message": "no room"},
+                    ]
+                }
+            },
+            "no room",
+        ),
+        (
+            {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "m"}]}},
+            "m",
+        ),
+        ({}, "it has just been made"),
+    ],
+)
+def test_what_keeps_a_pod_from_being_used(pod: dict[str, Any], expected: str) -> None:
+    """In the cluster's own words."""
+    if expected == "deleted":
+        assert "deleted" in unready(pod)
+    else:
+        assert unready(pod) == expected

@@ -1,0 +1,49 @@
+"""The cluster that `tox -e kind` names; without it these tests are not collected."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_egress.backends.cluster.api import Api
+from pytest_egress.backends.cluster.backend import ClusterBackend
+from pytest_egress.backends.registry import create
+from pytest_egress.contract import loads
+from pytest_egress.egress import Egress
+from pytest_egress.settings import outside_of_pytest
+
+CONTRACT = (Path(__file__).parent / "contract.txt").read_text()
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave them out where no cluster is meant."""
+    return None if "EGRESS_KIND" in os.environ else True
+
+
+@pytest.fixture(scope="session")
+def backend() -> Iterator[ClusterBackend]:
+    """The backend cluster, as the environment sets it."""
+    backend = create("cluster", outside_of_pytest)
+    assert isinstance(backend, ClusterBackend)
+    yield backend
+    errors = list(backend.outside.errors)
+    backend.close()
+    assert not errors
+
+
+@pytest.fixture
+def api() -> Api:
+    """The cluster itself."""
+    return Api(os.environ.get("PYTEST_EGRESS_CONTEXT", ""))
+
+
+@pytest.fixture
+def egress(backend: ClusterBackend) -> Iterator[Egress]:
+    """A pod under the contract of these tests."""
+    egress = Egress(backend, loads(CONTRACT), timeout=10.0)
+    yield egress
+    egress.close()
+    backend.reset()
