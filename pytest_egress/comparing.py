@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_egress.capture.calls import Call
+from pytest_egress.fixtures import BACKEND
 from pytest_egress.outcome import Outcome
 from pytest_egress.report.differences import Comparison, Run, Sighting, compare, summary
+
+if TYPE_CHECKING:
+    from pytest_egress.backends.protocol import Backend
 
 __all__ = ["Comparing", "Sightings"]
 
@@ -76,6 +80,25 @@ class Comparing:
         self._needs_pod = needs_pod
         self._runs: dict[tuple[str, str], Run] = {}
         self._comparison: Comparison | None = None
+        self._own: dict[str, Backend] = {}
+
+    def backend(self, name: str) -> Backend:
+        """A backend for items that cannot be parametrised; it lives until the run ends.
+
+        Raises:
+            BackendError: a package that it needs is not installed.
+        """
+        if name not in self._own:
+            from pytest_egress.loading import create_backend
+
+            self._own[name] = create_backend(self._config, name)
+            self._own[name].prepare()
+        return self._own[name]
+
+    def pytest_unconfigure(self) -> None:
+        """Close the backends that no fixture closes."""
+        while self._own:
+            self._own.popitem()[1].close()
 
     def open(self, item: pytest.Item) -> Sightings:
         """Where what a test sees is kept."""
@@ -148,6 +171,8 @@ def _names(mark: pytest.Mark) -> Sequence[str]:
 
 def _backend_of(item: pytest.Item) -> str:
     """The backend that a test runs on, empty where it has none of its own."""
+    if BACKEND in item.stash:
+        return item.stash[BACKEND]
     params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
     return str(params.get(_BACKEND, ""))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_egress.upstream import Upstreams
 
 __all__ = [
+    "BACKEND",
     "CAPTURE",
     "COMPARING",
     "CONTRACT",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+
+#: On the item of a contract file, where a run has several backends: the name of its own.
+BACKEND: pytest.StashKey[str] = pytest.StashKey()
 
 #: On a test's item: the capture that its fixture has begun.
 CAPTURE: pytest.StashKey[Capture] = pytest.StashKey()
@@ -94,12 +98,14 @@ def egress_contract(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def egress_upstreams(egress_backend: Backend) -> Iterator[Upstreams]:
+def egress_upstreams(
+    request: pytest.FixtureRequest, egress_backend: Backend
+) -> Iterator[Upstreams]:
     """The simulated outside, to script: ``egress_upstreams["api.weather.com"].respond(503)``.
 
     What a test scripts is gone when it ends. Override it to script at a wider scope.
     """
-    with egress_backend.upstreams() as upstreams:
+    with _backend_of(request, egress_backend).upstreams() as upstreams:
         yield upstreams
 
 
@@ -116,6 +122,7 @@ def egress(
     from pytest_egress.loading import loader
 
     config, item = request.config, request.node
+    backend = _backend_of(request, egress_backend)
     contracts = loader(config)
     try:
         given = contracts.read(item.stash.get(CONTRACT, egress_contract), item.path.parent)
@@ -130,7 +137,7 @@ def egress(
     on_outcomes = None
     if GATHERING in config.stash:
         gathering = config.stash[GATHERING]
-        gathering.enter(contract, egress_backend)
+        gathering.enter(contract, backend)
         on_outcome.append(partial(gathering.add_outcome, test=item.nodeid))
         on_calls.append(partial(gathering.add_calls, test=item.nodeid))
     if COMPARING in config.stash:
@@ -139,7 +146,7 @@ def egress(
         on_outcomes = seen.add_many
         on_calls.append(seen.add_calls)
     pod = Egress(
-        egress_backend,
+        backend,
         contract,
         workload,
         timeout=lookup(config, "timeout")[0],
@@ -182,6 +189,19 @@ def egress_captured(request: pytest.FixtureRequest, egress: Egress) -> Iterator[
     del item.stash[CAPTURE]
     if failure:
         _fail(AssertionError(failure))
+
+
+def _backend_of(request: pytest.FixtureRequest, given: Backend) -> Backend:
+    """The backend of a test: the fixture's, of an item of a contract file its own."""
+    from pytest_egress.errors import BackendError
+
+    name = request.node.stash.get(BACKEND, given.name)
+    if name == given.name:
+        return given
+    try:
+        return request.config.stash[COMPARING].backend(name)
+    except BackendError as error:
+        _fail(error)
 
 
 def _each(listeners: list[Callable[[_T], None]], what: _T) -> None:

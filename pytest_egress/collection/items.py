@@ -19,7 +19,7 @@ from pytest_egress.contract.resources import Workload
 from pytest_egress.egress import Egress
 from pytest_egress.errors import ContractError
 from pytest_egress.expectations import Expectation
-from pytest_egress.fixtures import CONTRACT, EXPECTATIONS
+from pytest_egress.fixtures import BACKEND, CONTRACT, EXPECTATIONS
 from pytest_egress.loading import loader, shown
 from pytest_egress.settings import lookup
 
@@ -111,17 +111,22 @@ class ContractFile(pytest.File):
         Raises:
             CollectError: the file, or the contract that it is a part of, cannot be used.
         """
+        backends = lookup(self.config, "backend")[0]
         try:
             made = _collected(self.config)
-            yield from self._checks(made, made.checks_of(self.path))
-            if self.name.endswith(SUFFIXES):
-                yield from self._expectations(made)
+            for item in self._items(made):
+                yield from item.on_each(backends) if len(backends) > 1 else (item,)
         except ContractError as error:
             raise self.CollectError("\n".join(map(str, error.problems))) from None
         except pytest.UsageError as error:
             raise self.CollectError(str(error)) from None
 
-    def _checks(self, made: Collected, checks: list[Check]) -> Iterator[pytest.Item]:
+    def _items(self, made: Collected) -> Iterator[ExpectationItem]:
+        yield from self._checks(made, made.checks_of(self.path))
+        if self.name.endswith(SUFFIXES):
+            yield from self._expectations(made)
+
+    def _checks(self, made: Collected, checks: list[Check]) -> Iterator[ExpectationItem]:
         names = Counter(it.name for it in checks)
         for it in checks:
             name = it.name
@@ -133,7 +138,7 @@ class ContractFile(pytest.File):
             item.stash[CONTRACT] = made.contract
             yield item
 
-    def _expectations(self, made: Collected) -> Iterator[pytest.Item]:
+    def _expectations(self, made: Collected) -> Iterator[ExpectationItem]:
         sets = read_expectations(shown(self.path))
         names = Counter(_name(it) for group in sets for it in group.expectations)
         for group in sets:
@@ -171,15 +176,35 @@ class ExpectationItem(pytest.Function):
     ) -> ExpectationItem:
         """An item of ``parent``, with further marks that say who asks and where."""
         assert expectation.position is not None
-        item: ExpectationItem = cls.from_parent(parent, name=name, callobj=_under_contract)
-        if hasattr(item, "_id"):
-            # pytest 9.2 compares ids part by part, and reads those of earlier runs from text.
-            item._id = type(item._id).parse(str(item._id))
+        item = cls._named(parent, name)
         item.position = expectation.position
         item.stash[EXPECTATIONS] = [expectation]
         for mark in (*marks, _mark(expectation)):
             item.add_marker(mark)
         return item
+
+    @classmethod
+    def _named(cls, parent: pytest.Collector, name: str) -> ExpectationItem:
+        item: ExpectationItem = cls.from_parent(parent, name=name, callobj=_under_contract)
+        if hasattr(item, "_id"):
+            # pytest 9.2 compares ids part by part, and reads those of earlier runs from text.
+            item._id = type(item._id).parse(str(item._id))
+        return item
+
+    def on_each(self, backends: Iterable[str]) -> Iterator[ExpectationItem]:
+        """The same item on each backend, which stands first among its parameters."""
+        assert self.parent is not None
+        name, bracket, rest = self.name.partition("[")
+        for backend in backends:
+            item = self._named(self.parent, f"{name}[{backend}{'-' if bracket else ']'}{rest}")
+            item.position = self.position
+            item.stash[BACKEND] = backend
+            item.stash[EXPECTATIONS] = self.stash[EXPECTATIONS]
+            if CONTRACT in self.stash:
+                item.stash[CONTRACT] = self.stash[CONTRACT]
+            for mark in self.own_markers:
+                item.add_marker(pytest.MarkDecorator(mark, _ispytest=True))
+            yield item
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """The line that the expectation is about."""

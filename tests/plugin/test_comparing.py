@@ -130,6 +130,33 @@ def test_verdicts_that_differ_are_told(
     )
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_contract_files_are_checked_on_each_backend(
+    twins: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    """Their items have the backend in their name, as tests have."""
+    monkeypatch.setenv("OPEN", "1")
+    result = twins.runpytest(BOTH, "deploy/egress.yaml", "-v", *workers)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*::api.weather.com[[]local-443/HTTPS-reachable] *PASSED*",
+            "*::api.weather.com[[]twin-443/HTTPS-reachable] *PASSED*",
+        ]
+        if not workers
+        else ["*PASSED deploy/egress.yaml::api.weather.com[[]twin-443/HTTPS-reachable]*"]
+    )
+    name = "deploy/egress.yaml::private.example.com[[]443/HTTPS-neighbour]"
+    result.stdout.fnmatch_lines(
+        [
+            f"{name}: https://not-private.example.com:443/",
+            "  local: BLOCKED",
+            "  twin: UNDECLARED",
+            f"{name}: passed on local; failed on twin",
+        ]
+    )
+    assert "not compared" not in result.stdout.str()
+
+
 def test_results_that_differ_are_told(
     twins: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
