@@ -35,6 +35,7 @@ def expand(paths: StrPath | Iterable[StrPath], problems: list[Problem]) -> list[
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     files: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for path in [os.fspath(item) for item in given]:
         if os.path.isdir(path):  # noqa: PTH112 - the path is shown as it was given
             found = sorted(_walk(path, problems))
@@ -49,7 +50,7 @@ def expand(paths: StrPath | Iterable[StrPath], problems: list[Problem]) -> list[
             message = f"{nothing}: correct the path, or take it out of the contract"
             problems.append(_problem(path, "file/no-match", message))
         for name in found:
-            files.setdefault(os.path.realpath(name), name)
+            files.setdefault(_real(name, folders), name)
     return list(files.values())
 
 
@@ -96,6 +97,15 @@ def _walk(directory: str, problems: list[Problem]) -> Iterator[str]:
         for name in names:
             if name.endswith(_SUFFIXES) and not (chart and name.startswith(_OF_A_CHART)):
                 yield os.path.join(folder, name)  # noqa: PTH118
+
+
+def _real(name: str, folders: dict[str, str]) -> str:
+    """The file that a name leads to; its directory is looked up once for all of its files."""
+    folder, base = os.path.split(name)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    path = os.path.join(folders[folder], base)  # noqa: PTH118
+    return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114
 
 
 def _problem(file: str, rule: str, message: str) -> Problem:

@@ -41,7 +41,7 @@ class Document:
     is asked for later: five thousand kept trees would cost 100 MB.
     """
 
-    __slots__ = ("_index", "_root", "_span", "source", "value")
+    __slots__ = ("_index", "_known", "_root", "_span", "source", "value")
 
     def __init__(
         self, source: Source, root: Any, value: Any, index: int, span: tuple[int, int]
@@ -51,6 +51,7 @@ class Document:
         self._root = root
         self._index = index
         self._span = span
+        self._known: dict[tuple[tuple[str | int, ...], bool], Position] | None = None
 
     def release(self) -> None:
         """Let the node tree go."""
@@ -62,7 +63,16 @@ class Document:
         Where the path leads nowhere it is the position of the nearest parent's key; an empty
         value has its key's position.
         """
-        node, offset = (self._root, 0) if self._root is not None else self._composed()
+        if self._root is not None:
+            return self._find(self._root, 0, path, key=key)
+        if self._known is None:
+            self._known = {}
+        if (path, key) not in self._known:
+            # A thousand objects may clash with this one: it is composed once for all of them.
+            self._known[path, key] = self._find(*self._composed(), path, key=key)
+        return self._known[path, key]
+
+    def _find(self, node: Any, offset: int, path: tuple[str | int, ...], *, key: bool) -> Position:
         place = parent = node
         for depth, step in enumerate(path):
             found = find(node, step)

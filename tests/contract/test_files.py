@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_egress.contract import Problem, load
-from pytest_egress.contract.files import read_text
+from pytest_egress.contract.files import expand, read_text
 from pytest_egress.errors import ContractError
 from tests.contract.samples import ENTRY
 
@@ -218,3 +218,19 @@ def test_the_same_object_in_two_files_is_an_error(tmp_path: Path) -> None:
     assert problem.rule == "document/duplicate"
     assert problem.position.file == str(tmp_path / "b.yaml")
     assert f"{tmp_path / 'a.yaml'}:4:9" in problem.message
+
+
+def test_links_to_one_file_are_one(tmp_path: Path) -> None:
+    """A file is read once, whichever of its names and directories it is reached by."""
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "a.yaml").write_text("")
+    (real / "b.yaml").symlink_to("a.yaml")
+    (tmp_path / "other").symlink_to("real")
+    paths = [
+        real / "a.yaml",
+        real / "b.yaml",
+        tmp_path / "other/a.yaml",
+        tmp_path / "other/../real",
+    ]
+    assert expand(paths, []) == [str(real / "a.yaml")]

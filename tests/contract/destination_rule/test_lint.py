@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_egress.contract import Problem, check
+from pytest_egress.contract import Problem, check, loads
+from pytest_egress.contract.destination_rule.lint.targets import Targets
+from pytest_egress.contract.virtual_service.lint.declared import Declared
 
 ENTRY = """\
 apiVersion: networking.istio.io/v1
@@ -184,3 +186,17 @@ def test_a_gateway_that_selects_nothing() -> None:
         assert _told(_entry(), GATEWAY.format(selector=selector)) == []
     pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {my: gateway}}\nspec: {}\n"
     assert _told(_entry(), GATEWAY.format(selector="my: gateway"), pod) == []
+
+
+def test_many_entries_of_one_host() -> None:
+    """What makes no difference is looked at once: thousands of rules and entries may clash."""
+    names = [f"e{number}" for number in range(50)]
+    same = [_entry(ports=HTTPS).replace("name: api.example.com", f"name: {it}") for it in names]
+    other = _entry(ports=HTTPS, more=f"  subjectAltNames: [{names[0]}.example.com]\n")
+    resources = loads("---\n".join((*same, other, _tls("mode: SIMPLE")[4:])))
+    [rule] = resources.destination_rules
+    every = (*resources.service_entries, rule)
+    targets = Targets(every, Declared(every, frozenset()))
+    found = [(host, entry.metadata.name) for host, entry, _ in targets.ports(rule)]
+    assert found == [("api.example.com", "e0"), ("api.example.com", "api.example.com")]
+    assert targets.labels("api.example.com") == []

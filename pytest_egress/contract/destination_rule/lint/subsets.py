@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 
 from pytest_egress.contract.destination_rule.lint.targets import Targets, rule_host, warning
-from pytest_egress.contract.destination_rule.resource import DestinationRule, Subset
+from pytest_egress.contract.destination_rule.resource import DestinationRule
 from pytest_egress.contract.kubernetes.inferred import full_name
 from pytest_egress.contract.position import Problem
-from pytest_egress.contract.resources import Resource, ServiceEntry, WorkloadEntry
+from pytest_egress.contract.resources import Resource
 from pytest_egress.contract.virtual_service.lint.walk import destinations
 from pytest_egress.contract.virtual_service.resource import VirtualService
 
@@ -30,20 +30,18 @@ def used_subsets(resources: Iterable[Resource]) -> set[tuple[str, str]]:
 
 
 def lint_subsets(
-    rule: DestinationRule,
-    targets: Targets,
-    used: set[tuple[str, str]],
-    workloads: Sequence[WorkloadEntry],
+    rule: DestinationRule, targets: Targets, used: set[tuple[str, str]]
 ) -> Iterator[Problem]:
     """A subset without endpoints: nothing, where no route leads to it, and else failing calls."""
     if {"ServiceEntry", "WorkloadEntry", "VirtualService"} & targets.declared.refused:
         return
-    hosts = targets.hosts(rule)
-    entries = [entry for host in hosts for entry in targets.entries(host)]
-    if not entries or any(_may_have_pods(entry, workloads) for entry in entries):
+    hosts = targets.hosts(rule) if rule.subsets else ()
+    carried = [targets.labels(host) for host in hosts]
+    if not carried or None in carried:
         return
+    known = [labels for of_host in carried for labels in of_host or ()]
     for i, subset in enumerate(rule.subsets):
-        if _carried(subset, entries, workloads):
+        if not subset.labels or any(subset.labels.items() <= it.items() for it in known):
             continue
         wanted = ", ".join(f"{key}: {value}" for key, value in subset.labels.items())
         message = f'no endpoint of "{rule.host}" carries the labels of this subset ({wanted})'
@@ -70,29 +68,3 @@ def lint_rivals(rules: Iterable[DestinationRule]) -> Iterator[Problem]:
             )
             path = ("spec", "trafficPolicy")
             yield warning(rule, "lint/destination-rule-rival", message, path)
-
-
-def _may_have_pods(entry: ServiceEntry, workloads: Sequence[WorkloadEntry]) -> bool:
-    """Whether pods may be behind it, which are known in a cluster only."""
-    return entry.workload_selector is not None and not any(
-        True for _ in _selected(entry, workloads)
-    )
-
-
-def _selected(
-    entry: ServiceEntry, workloads: Sequence[WorkloadEntry]
-) -> Iterator[Mapping[str, str]]:
-    selector = entry.workload_selector
-    for workload in workloads if selector is not None else ():
-        labels = {**workload.metadata.labels, **workload.endpoint.labels}
-        same = workload.metadata.namespace == entry.metadata.namespace
-        if same and selector is not None and selector.items() <= labels.items():
-            yield labels
-
-
-def _carried(
-    subset: Subset, entries: Iterable[ServiceEntry], workloads: Sequence[WorkloadEntry]
-) -> bool:
-    labels = [endpoint.labels for entry in entries for endpoint in entry.endpoints]
-    labels.extend(found for entry in entries for found in _selected(entry, workloads))
-    return not subset.labels or any(subset.labels.items() <= it.items() for it in labels)
