@@ -89,7 +89,10 @@ def _check_probe(egress: Egress, expectation: Expectation) -> Iterator[str]:
         yield f"expected {expectation.kind.upper()}, got {outcome.verdict}\n{outcome.explain()}"
     elif expectation.upstream is not None:
         who = outcome.upstream
-        if not {who.host, who.address} & set(expectation.upstream):
+        # Where an address was dialled and answered, it is nobody's name that led there.
+        dialled = who.address == expectation.options.get("address")
+        names = {who.address} if dialled else {who.address, who.host}
+        if not names & set(expectation.upstream):
             wanted = " or ".join(expectation.upstream)
             yield f"expected {wanted} to answer, it was {who!r}\n{outcome.explain()}"
 

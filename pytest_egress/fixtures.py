@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_egress.egress import Egress
     from pytest_egress.expectations import Expectation
     from pytest_egress.gathering import Gathering
+    from pytest_egress.mutation.running import Mutation
     from pytest_egress.outcome import Outcome
     from pytest_egress.upstream import Upstreams
 
@@ -29,6 +30,7 @@ __all__ = [
     "CONTRACT",
     "EXPECTATIONS",
     "GATHERING",
+    "MUTATION",
     "OUTCOMES",
     "egress",
     "egress_backend",
@@ -57,6 +59,9 @@ EXPECTATIONS: pytest.StashKey[list[Expectation]] = pytest.StashKey()
 #: On the config: what the run has called, where that is asked for.
 GATHERING: pytest.StashKey[Gathering] = pytest.StashKey()
 
+#: On the config: the plugin that runs tests under mutants, where that is asked for.
+MUTATION: pytest.StashKey[Mutation] = pytest.StashKey()
+
 #: On a test's item: what its probes found.
 OUTCOMES: pytest.StashKey[list[Outcome]] = pytest.StashKey()
 
@@ -78,7 +83,8 @@ def egress_backend(
     except (BackendError, ValueError) as error:
         _fail(error)
     backend.prepare()
-    yield backend
+    mutation = pytestconfig.stash.get(MUTATION, None)
+    yield backend if mutation is None else mutation.watch(backend)
     backend.close()
 
 
@@ -130,17 +136,24 @@ def egress(
         workload = contracts.workload(item, contract.mesh)
     except pytest.UsageError as error:
         _fail(error)
+    mutation = config.stash.get(MUTATION, None)
+    if mutation is not None:
+        contract = mutation.enter(item, contract)
+    mutated = mutation is not None and mutation.running
     outcomes: list[Outcome] = []
     item.stash[OUTCOMES] = outcomes
     on_outcome: list[Callable[[Outcome], None]] = [outcomes.append]
     on_calls: list[Callable[[Calls], None]] = []
     on_outcomes = None
-    if GATHERING in config.stash:
+    if mutation is not None:
+        on_outcome.append(partial(mutation.add_outcome, test=item.nodeid))
+        on_calls.append(partial(mutation.add_calls, test=item.nodeid))
+    if GATHERING in config.stash and not mutated:
         gathering = config.stash[GATHERING]
         gathering.enter(contract, backend)
         on_outcome.append(partial(gathering.add_outcome, test=item.nodeid))
         on_calls.append(partial(gathering.add_calls, test=item.nodeid))
-    if COMPARING in config.stash:
+    if COMPARING in config.stash and not mutated:
         seen = config.stash[COMPARING].open(item)
         on_outcome.append(seen.add_outcome)
         on_outcomes = seen.add_many
@@ -159,9 +172,14 @@ def egress(
     try:
         _ = pod.mesh
     except BackendError as error:
+        if mutation is not None:
+            mutation.refuse()
         _fail(error)
     except ContractError as error:
+        if mutation is not None:
+            mutation.refuse()
         ends_run = not hasattr(config, "workerinput") and COMPARING not in config.stash
+        ends_run = ends_run and not mutated
         if ends_run and contracts.is_of_run(given):
             pytest.exit(f"the egress contract cannot be used\n{error}", pytest.ExitCode.USAGE_ERROR)
         _fail(error)

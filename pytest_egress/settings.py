@@ -324,6 +324,36 @@ SETTINGS = (
         metavar="PERCENT",
     ),
     Setting(
+        "mutate",
+        "run the tests again with the contract changed in one thing at a time, and tell which "
+        "change no test notices",
+        False,
+        parse=_truth,
+        flag=True,
+    ),
+    Setting(
+        "mutate-operator",
+        "only make changes of this kind; may be given several times",
+        [],
+        parse=_paths,
+        metavar="NAME",
+        repeat=True,
+    ),
+    Setting(
+        "mutate-timeout",
+        "seconds that all changes together may take",
+        600.0,
+        parse=_seconds,
+        metavar="SECONDS",
+    ),
+    Setting(
+        "mutate-fail-under",
+        "fail the run if the tests notice less than this share of the changes (percent)",
+        0.0,
+        parse=_percent,
+        metavar="PERCENT",
+    ),
+    Setting(
         "record",
         "run in an open mesh and write the ServiceEntries that the tests need to this file",
         "",

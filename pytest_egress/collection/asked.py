@@ -1,13 +1,15 @@
 """Which YAML files a run is asked to collect: named on the command line, or by ``egress_collect``.
 
-A run of an existing suite, without arguments, collects no YAML.
+A run of an existing suite collects no YAML: neither one without arguments, nor one of a directory
+that has Python tests, unless the YAML lies in that very directory.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ ASKED = "egress_asked"
 
 #: How the names of expectation files end.
 SUFFIXES = (".egress.yaml", ".egress.yml")
+_YAML = frozenset({".yaml", ".yml"})
 _ISTIO = "networking.istio.io"
 # What an egress gateway is made of, beside Istio's own resources.
 _KUBERNETES = tuple(
@@ -60,6 +63,7 @@ class Asked:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._bare: dict[Path, bool] = {}
         self.named = tuple(map(Path, _named(config)))
         self.globbed = frozenset(_globbed(config))
 
@@ -70,9 +74,26 @@ class Asked:
         """
         if path in self.globbed or path in self.named:
             return True
-        if not any(path.is_relative_to(root) for root in self.named):
+        if not any(self._holds(root, path) for root in self.named):
             return False
         return path.name.endswith(SUFFIXES) or _ISTIO in _text(path)
+
+    def _holds(self, root: Path, path: Path) -> bool:
+        """Whether naming ``root`` asks for a file of it: directly in it, or below a bare tree."""
+        if path.parent == root:
+            return True
+        return path.is_relative_to(root) and self._is_bare(root)
+
+    def _is_bare(self, root: Path) -> bool:
+        """Whether no Python test lies in a directory or below it: else it is a suite's own."""
+        if root not in self._bare:
+            patterns = self._config.getini("python_files")
+            self._bare[root] = not any(
+                fnmatch(path.name, pattern)
+                for path in self._walk(root, {".py"})
+                for pattern in patterns
+            )
+        return self._bare[root]
 
     def contract_files(self) -> Iterator[Path]:
         """The files whose resources make the contract: what is collected, and what belongs to it.
@@ -93,20 +114,21 @@ class Asked:
     def _files(self) -> Iterator[Path]:
         for root in self.named:
             if root.is_dir():
-                yield from self._walk(root)
-            elif root.suffix in {".yaml", ".yml"}:
+                yield from (it for it in self._walk(root, _YAML) if self._holds(root, it))
+            elif root.suffix in _YAML:
                 yield root
 
-    def _walk(self, directory: Path) -> Iterator[Path]:
-        """The YAML files below a directory that pytest would not leave out."""
+    def _walk(self, directory: Path, suffixes: Collection[str]) -> Iterator[Path]:
+        """The files below a directory that pytest would not leave out."""
         hook = self._config.hook
         for path in sorted(directory.iterdir()):
+            if path.suffix not in suffixes and not path.is_dir():
+                continue
+            if hook.pytest_ignore_collect(collection_path=path, config=self._config):
+                continue
             if path.is_dir():
-                if not hook.pytest_ignore_collect(collection_path=path, config=self._config):
-                    yield from self._walk(path)
-            elif path.suffix in {".yaml", ".yml"} and not hook.pytest_ignore_collect(
-                collection_path=path, config=self._config
-            ):
+                yield from self._walk(path, suffixes)
+            else:
                 yield path
 
 

@@ -190,3 +190,29 @@ def test_changes_name_the_version() -> None:
     assert version
     assert newest
     assert newest[1] == version[1]
+
+
+def test_mutation_operators() -> None:
+    """Every kind of change that mutants are made of has its row."""
+    from pytest_egress.mutation.operators import OPERATORS
+
+    rows = DOCS["mutation"].rows("operator", "makes")
+    assert [_code(row["operator"]) for row in rows] == list(OPERATORS)
+
+
+def test_checks_of_contract_files() -> None:
+    """Every automatic check has its row."""
+    from pytest_egress.collection import checks
+
+    kinds = set(re.findall(r"``([\w-]+)``", checks.__doc__ or ""))
+    rows = DOCS["contract-files"].rows("check", "of", "must hold")
+    assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row["check"])} == kinds
+
+
+def test_fields_of_expectation_files() -> None:
+    """Every field of an expectation file has its row."""
+    from pytest_egress.collection.expectation_file import FIELDS
+
+    rows = DOCS["contract-files"].rows("field", "says")
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row["field"])}
+    assert named == set(FIELDS)

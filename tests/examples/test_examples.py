@@ -44,6 +44,7 @@ def _run(name: str) -> subprocess.CompletedProcess[str]:
     ("name", "complete"),
     [
         ("weather", True),
+        ("guarded", True),
         ("payments-async", _has("httpx")),
         ("orders-node", shutil.which("node") is not None and sys.platform == "linux"),
         ("legacy-db", _has("psycopg") and _has_postgres()),

@@ -90,9 +90,22 @@ def test_what_is_declared_holds(files: pytest.Pytester) -> None:
 def test_a_plain_run_collects_no_yaml(files: pytest.Pytester) -> None:
     """Without an argument, YAML is no test; other arguments do not ask for it either."""
     files.makepyfile(test_it="def test_it(): pass")
-    for arguments in ([], ["test_it.py"], ["-k", "test_it"]):
+    files.path.joinpath("empty.yaml").write_text("# of nobody\n")
+    for arguments in ([], ["test_it.py"], ["-k", "test_it"], ["."]):
         result = files.runpytest("--collect-only", "-q", *arguments)
         assert names(result) == ["test_it.py::test_it"]
+
+
+def test_what_lies_below_a_suite_is_its_own(files: pytest.Pytester) -> None:
+    """The YAML that tests of a directory keep below it is no test; below a bare tree it is."""
+    tests = files.mkdir("tests")
+    (tests / "test_it.py").write_text("def test_it(): pass\n")
+    (files.path / "deploy").rename(tests / "data")
+    shown = files.runpytest("tests", "--collect-only", "-q")
+    assert names(shown) == ["tests/test_it.py::test_it"]
+    assert len(names(files.runpytest("tests/data", "--collect-only", "-q"))) == 12
+    (tests / "test_it.py").unlink()
+    assert len(names(files.runpytest("tests", "--collect-only", "-q"))) == 12
 
 
 def test_globs_of_the_settings_are_collected(files: pytest.Pytester) -> None:

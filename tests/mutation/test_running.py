@@ -1,0 +1,164 @@
+"""``pytest --egress-mutate``: the score, what is listed, and what it leaves alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+# In-process pytester runs drop what they imported; neither extension can be imported twice.
+import trustme  # noqa: F401
+import yaml  # noqa: F401
+
+from pytest_egress.mutation.operators import OPERATORS
+
+EXAMPLE = Path(__file__).parents[2] / "examples/guarded"
+CONTRACT = """\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a}
+spec: {hosts: [a.test], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS}
+"""
+
+
+@pytest.fixture
+def guarded(pytester: pytest.Pytester) -> pytest.Pytester:
+    """The example, in a directory of its own."""
+    shutil.copytree(EXAMPLE, pytester.path, dirs_exist_ok=True)
+    return pytester
+
+
+@pytest.fixture
+def small(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A contract of one entry, and a test that notices when its host or port is gone."""
+    pytester.makeini("[pytest]\negress_contract = a.yaml\n")
+    (pytester.path / "a.yaml").write_text(CONTRACT)
+    pytester.makepyfile(
+        test_a="""
+        def test_a(egress):
+            assert egress.tls("a.test").reachable
+
+        def test_other():
+            pass
+        """
+    )
+    return pytester
+
+
+def survivors(result: pytest.RunResult) -> set[str]:
+    """The operators of the mutants that are listed."""
+    return {
+        line.split(": ")[2] for line in result.outlines if line.startswith("survived: ")
+    }  # fmt: skip
+
+
+def test_the_example_notices_every_change(guarded: pytest.Pytester) -> None:
+    """Each operator is killed, and equal configurations are no mutants."""
+    result = guarded.runpytest("--egress-mutate", "--egress-mutate-fail-under=100", "-q")
+    result.assert_outcomes(passed=9)
+    result.stdout.fnmatch_lines(["18 of 18 mutants killed (100 %)"])
+    assert survivors(result) == set()
+
+
+def test_without_its_assertion_each_is_listed(guarded: pytest.Pytester) -> None:
+    """What no test notices is told with its place and with the assertion that is missing."""
+    result = guarded.runpytest("--egress-mutate", "-k", "nobody_else")
+    result.assert_outcomes(passed=1, deselected=8)
+    assert survivors(result) == OPERATORS.keys() - {"allow-any", "tls-to-tcp"}
+    result.stdout.fnmatch_lines(
+        [
+            "egress mutation: 18 mutants",
+            "survived: egress/billing.yaml:9:7: drop-host: billing.example.org is not declared",
+            '  to kill it: assert egress.probe("http://billing.example.org").reachable',
+        ]
+    )
+    only = [f"--egress-mutate-operator={it}" for it in ("allow-any", "tls-to-tcp")]
+    only += ["-k", "is_reached"]
+    result = guarded.runpytest("--egress-mutate", "--egress-mutate-fail-under=50", *only)
+    assert result.ret is pytest.ExitCode.TESTS_FAILED
+    assert survivors(result) == {"allow-any", "tls-to-tcp"}
+    result.stdout.fnmatch_lines(
+        [
+            "0 of 2 mutants killed (0 %)",
+            "survived: mesh: allow-any: outboundTrafficPolicy is ALLOW_ANY",
+            "FAIL: 50 % are required (egress_mutate_fail_under)",
+        ]
+    )
+
+
+def test_only_tests_that_met_the_change_run(small: pytest.Pytester) -> None:
+    """A test whose calls went elsewhere is not run again, nor is one without a pod."""
+    small.makepyfile(
+        test_a="""
+        from pathlib import Path
+
+        def note(name):
+            with Path("runs").open("a") as file:
+                file.write(name)
+
+        def test_a(egress):
+            note("a")
+            assert egress.tls("a.test").reachable
+
+        def test_b(egress):
+            note("b")
+            assert egress.connect("b.test:9999").blocked
+
+        def test_c():
+            note("c")
+        """
+    )
+    operators = ("--egress-mutate-operator=drop-host", "--egress-mutate-operator=other-port")
+    result = small.runpytest("--egress-mutate", *operators, "-v")
+    result.stdout.fnmatch_lines(["2 of 2 mutants killed (100 %)"])
+    assert (small.path / "runs").read_text() == "abcaa"
+
+
+def test_time_is_limited(small: pytest.Pytester) -> None:
+    """What there was no time for is counted, and is no success."""
+    result = small.runpytest("--egress-mutate", "--egress-mutate-timeout=0.000001")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["[01] of [01] mutants killed (*)", "[56] mutants were not tried within 1e-06 s (*)"]
+    )
+
+
+def test_failing_tests_say_nothing_of_mutants(small: pytest.Pytester) -> None:
+    """A test that fails as it is would kill every mutant."""
+    with (small.path / "test_a.py").open("a") as file:
+        file.write("\ndef test_bad(): assert False\n")
+    result = small.runpytest("--egress-mutate")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["no mutants were made: the tests fail without any: *"])
+
+
+def test_reports_are_of_the_first_run(small: pytest.Pytester) -> None:
+    """What mutants do is in no report; coverage counts the contract itself."""
+    result = small.runpytest("--egress-mutate", "--egress-cov", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["1 of 1 declared hosts and ports exercised (100 %)"])
+    text = (small.path / "junit.xml").read_text()
+    assert text.count("<testcase ") == 2
+    assert "<failure" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--egress-mutate-operator=drop-hots"], '*drop-hots: did you mean "drop-host"?'),
+        (["-n", "2"], "*--egress-mutate runs in one process: leave -n out"),
+    ],
+)
+def test_mistakes_end_the_run(small: pytest.Pytester, arguments: list[str], message: str) -> None:
+    """Before any test has run."""
+    result = small.runpytest("--egress-mutate", *arguments)
+    assert result.ret is pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_contract_files_are_tests_of_it_too(small: pytest.Pytester) -> None:
+    """The automatic checks notice what they are made for."""
+    result = small.runpytest("--egress-mutate", "a.yaml", "-q")
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["6 of 6 mutants killed (100 %)"])
