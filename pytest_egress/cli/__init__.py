@@ -4,7 +4,7 @@ Exit codes:
     0  everything asked for holds: every URL was reachable, every document is acceptable, what is
        required works, the test that was written passes, what runs have left is removed
     1  something does not hold: a URL that is not reachable, a document that Istio refuses,
-       something required that does not work here
+       something required that does not work here, a finding of lint, a difference for callers
     2  the command, the contract or the name of a file to write cannot be used
     3  no answer: a verdict was INCONCLUSIVE, the proxy could not be brought up, or something
        that runs have left could not be removed
@@ -21,7 +21,7 @@ from pytest_egress.cli.clean import add_clean
 from pytest_egress.cli.doctor import add_doctor
 from pytest_egress.cli.init import add_init
 from pytest_egress.cli.rbac import add_rbac
-from pytest_egress.cli.reading import add_explain, add_lint
+from pytest_egress.cli.reading import add_diff, add_explain, add_lint
 from pytest_egress.cli.schema import add_schema
 from pytest_egress.errors import BackendError, ContractError, ProbeError
 
@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     add_init(commands)
     add_lint(commands)
     add_explain(commands)
+    add_diff(commands)
     add_rbac(commands)
     add_schema(commands)
     return root

@@ -9,7 +9,8 @@ from pytest_egress.cli.pod import enforceable, mesh_of, workload_of
 from pytest_egress.errors import ProbeError
 from pytest_egress.probe import ProbeOptionError, Target
 from pytest_egress.probe.target import is_address
-from pytest_egress.report.foretold import Foresight
+from pytest_egress.report.foresight import Foresight
+from pytest_egress.report.foretold import foretell
 
 __all__ = ["explain_urls"]
 
@@ -30,7 +31,7 @@ def explain_urls(options: argparse.Namespace) -> int:
     mesh = mesh_of(options)
     workload = workload_of(options.workload, mesh, dns_proxy=options.dns_proxy, option="--from")
     foresight = Foresight(enforceable(options.contract, mesh), workload)
-    told = [foresight.foretell(target, options.address) for target in targets]
+    told = [foretell(foresight, target, options.address) for target in targets]
     if options.format == "json":
         print(json.dumps([it.to_json() for it in told], indent=2))
     else:

@@ -4,7 +4,60 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_explain", "add_lint"]
+__all__ = ["add_diff", "add_explain", "add_lint"]
+
+
+def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``diff`` to the commands."""
+    diff = commands.add_parser(
+        "diff",
+        help="say what changes for callers from one contract to another, or to a cluster",
+        description="Compare two contracts, or files with what a cluster holds, in terms of what "
+        "is reachable: both are asked the same calls, without a proxy.",
+    )
+    diff.add_argument("paths", nargs="*", metavar="OLD NEW", help="two files, directories or globs")
+    diff.add_argument(
+        "-c",
+        "--contract",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="with --context: the files to compare with; may be given several times",
+    )
+    diff.add_argument(
+        "--context",
+        metavar="NAME",
+        help="compare with the cluster of this kube context, which is OLD (empty: the current one)",
+    )
+    diff.add_argument(
+        "--istio-namespace",
+        default="istio-system",
+        metavar="NAME",
+        help="where the cluster has Istio's ConfigMap (default: istio-system)",
+    )
+    _add_pod(diff)
+    diff.add_argument(
+        "--from",
+        dest="workload",
+        action="append",
+        default=[],
+        metavar="WORKLOAD",
+        help="who asks: NAMESPACE or NAMESPACE/key=value,key=value; may be given several times "
+        "(default: all that the contracts tell apart)",
+    )
+    diff.add_argument(
+        "--format",
+        choices=("text", "json", "markdown"),
+        default="text",
+        help="text (default), one JSON object, or the comment of a pull request",
+    )
+    diff.set_defaults(run=_run_diff)
+
+
+def _run_diff(options: argparse.Namespace) -> int:
+    from pytest_egress.cli.diff import diff
+
+    return diff(options)
 
 
 def add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

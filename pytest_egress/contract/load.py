@@ -21,7 +21,7 @@ from pytest_egress.contract.resources import (
 from pytest_egress.contract.source import Source
 from pytest_egress.errors import ContractError
 
-__all__ = ["check", "load", "loads", "verdict"]
+__all__ = ["check", "contract_of", "load", "loads", "verdict"]
 
 
 def load(paths: StrPath | Iterable[StrPath], *, mesh: MeshConfig | None = None) -> Contract:
@@ -37,7 +37,7 @@ def load(paths: StrPath | Iterable[StrPath], *, mesh: MeshConfig | None = None) 
     """
     collector = Collector(mesh)
     collector.read(paths)
-    return _contract(collector, mesh)
+    return contract_of(collector, mesh)
 
 
 def loads(text: str, *, file: str = "<string>", mesh: MeshConfig | None = None) -> Contract:
@@ -48,7 +48,7 @@ def loads(text: str, *, file: str = "<string>", mesh: MeshConfig | None = None) 
     """
     collector = Collector(mesh)
     collector.add(Source(file, text.removeprefix("\ufeff")))
-    return _contract(collector, mesh)
+    return contract_of(collector, mesh)
 
 
 def check(text: str, *, file: str = "<string>") -> list[Problem]:
@@ -69,7 +69,12 @@ def verdict(problems: Iterable[Problem]) -> Literal["accepted", "warned", "refus
     return "warned" if counted else "accepted"
 
 
-def _contract(collector: Collector, mesh: MeshConfig | None) -> Contract:
+def contract_of(collector: Collector, mesh: MeshConfig | None = None) -> Contract:
+    """The contract of what a collector has read; it is finished by this.
+
+    Raises:
+        ContractError: with every problem, warnings included.
+    """
     problems = collector.finish()
     if any(problem.severity == "error" for problem in problems):
         raise ContractError(problems)

@@ -54,6 +54,7 @@ class Decision:
             (BlackHoleCluster, block_all), ``no_cluster`` (a cluster that does not exist),
             ``no_route``, ``redirect``, ``direct_response``; ``error`` where the proxy cannot read
             what is sent, or has no filter chain for it.
+        route_index: the route's place in its virtual host; -1 where there is none.
         cluster: the only one; empty where ``clusters`` share the calls.
         clusters: those that share them.
         direct_response: the status that the proxy answers itself; 0 where it does not.
@@ -69,6 +70,7 @@ class Decision:
     route_config: str = ""
     virtual_host: str = ""
     route: str = ""
+    route_index: int = -1
     cluster: str = ""
     clusters: tuple[Weighted, ...] = ()
     direct_response: int = 0

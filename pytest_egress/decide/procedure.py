@@ -100,7 +100,7 @@ class Decider:
 
         def decided(verdict: Verdict, **more: Any) -> Decision:
             return Decision(
-                verdict, *met, config_name, host["name"], name, fault=fault, rule=rule,
+                verdict, *met, config_name, host["name"], name, index, fault=fault, rule=rule,
                 steps=tuple(steps), **more,
             )  # fmt: skip
 

@@ -21,7 +21,7 @@ from pytest_egress.settings import SETTINGS
 from tests.docs.pages import DOCS, PAGES, ROOT, Page
 
 # The commands that have a page of their own.
-_PAGES = {"explain": "explain", "lint": "lint"}
+_PAGES = {"diff": "drift", "explain": "explain", "lint": "lint"}
 
 
 def _code(text: str) -> str:
@@ -106,6 +106,7 @@ def test_verdicts() -> None:
         ("validate", ("option", "does")),
         ("lint", ("option", "does")),
         ("explain", ("option", "means")),
+        ("diff", ("option", "means")),
         ("clean", ("option", "is for")),
         ("rbac", ("option", "is about")),
     ],

@@ -10,7 +10,8 @@ from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import MeshConfig, OutboundTrafficPolicy, Workload
 from pytest_egress.egress import Egress
 from pytest_egress.probe import Target
-from pytest_egress.report.foretold import Foresight, Foretold
+from pytest_egress.report.foresight import Foresight
+from pytest_egress.report.foretold import Foretold, foretell
 from pytest_egress.verdict import Verdict
 from tests.observed import CONTRACT, destination_rule, document, documents, entry, sidecar
 
@@ -80,9 +81,9 @@ GATEWAY = documents(
 )
 
 
-def foretell(contract: Contract, url: str, workload: Workload | None = None) -> Foretold:
+def foretold_of(contract: Contract, url: str, workload: Workload | None = None) -> Foretold:
     """What is foretold of one URL."""
-    return Foresight(contract, workload).foretell(Target.parse(url))
+    return foretell(Foresight(contract, workload), Target.parse(url))
 
 
 def told(foretold: Foretold) -> dict[str, str]:
@@ -101,7 +102,7 @@ def test_as_the_real_probe(backend: LocalBackend, mesh: MeshConfig) -> None:
     contract = loads(CONTRACT, file="egress.yaml", mesh=mesh)
     pod, foresight = Egress(backend, contract), Foresight(contract)
     for url in URLS:
-        outcome, foretold = pod.probe(url), foresight.foretell(Target.parse(url))
+        outcome, foretold = pod.probe(url), foretell(foresight, Target.parse(url))
         decision = foretold.decisions[0][1]
         assert outcome.evidence is not None, url
         met = (
@@ -132,7 +133,7 @@ def test_as_the_real_probe(backend: LocalBackend, mesh: MeshConfig) -> None:
 def test_through_a_gateway(backend: LocalBackend, url: str) -> None:
     """The gateway's own decision is the last one, as in the records of both proxies."""
     contract = loads(GATEWAY, file="gateway.yaml")
-    outcome, foretold = Egress(backend, contract).probe(url), foretell(contract, url)
+    outcome, foretold = Egress(backend, contract).probe(url), foretold_of(contract, url)
     assert str(foretold.verdict) == str(outcome.verdict)
     names = [hop.proxy for hop in outcome.hops] or ["sidecar"]
     assert [name for name, _ in foretold.decisions] == names
@@ -141,7 +142,7 @@ def test_through_a_gateway(backend: LocalBackend, url: str) -> None:
 
 def test_a_gateway_takes_part() -> None:
     """Both rules, the Gateway and the entry are named with their places."""
-    lines = told(foretell(loads(GATEWAY, file="g.yaml"), "http://out.example"))
+    lines = told(foretold_of(loads(GATEWAY, file="g.yaml"), "http://out.example"))
     assert lines["gateway"] == "istio-egressgateway.istio-system"
     parts = lines["took part"]
     for text in (
@@ -164,7 +165,7 @@ def test_the_whole_story() -> None:
         ),
         file="egress.yaml",
     )
-    lines = told(foretell(contract, "http://a.example", Workload("default", {"app": "web"})))
+    lines = told(foretold_of(contract, "http://a.example", Workload("default", {"app": "web"})))
     assert lines["verdict"].startswith("REACHABLE: outbound|80||a.example takes it")
     assert lines["from"] == "default (app=web)"
     assert lines["dialled"] == "198.18.0.1:80 (standing for whatever the name resolves to)"
@@ -182,10 +183,10 @@ def test_the_whole_story() -> None:
 def test_policies_take_part_in_what_nothing_declares() -> None:
     """Whose outboundTrafficPolicy it is, and what it says."""
     a = entry("a", "a.example", {80: "HTTP"})
-    closed = told(foretell(loads(a), "http://b.example"))
+    closed = told(foretold_of(loads(a), "http://b.example"))
     assert "outboundTrafficPolicy of the mesh is REGISTRY_ONLY" in closed["took part"]
     own = sidecar(outboundTrafficPolicy={"mode": "ALLOW_ANY"})
-    opened = foretell(loads(documents(a, own), file="s.yaml"), "http://b.example")
+    opened = foretold_of(loads(documents(a, own), file="s.yaml"), "http://b.example")
     assert opened.verdict is Verdict.UNDECLARED
     assert "outboundTrafficPolicy of the Sidecar at s.yaml:" in told(opened)["took part"]
 
@@ -195,18 +196,18 @@ def test_addresses() -> None:
     contract = loads(entry("t", "t.example", {5432: "TCP"}, addresses=["240.0.0.9"]), file="t.yaml")
     foresight = Foresight(contract)
     target = Target.parse("tcp://t.example:5432")
-    assert foresight.foretell(target).verdict is Verdict.REACHABLE
-    assert "t.yaml:15:3 gives it" in told(foresight.foretell(target))["dialled"]
-    elsewhere = foresight.foretell(target, "203.0.113.9")
+    assert foretell(foresight, target).verdict is Verdict.REACHABLE
+    assert "t.yaml:15:3 gives it" in told(foretell(foresight, target))["dialled"]
+    elsewhere = foretell(foresight, target, "203.0.113.9")
     assert elsewhere.verdict is Verdict.BLOCKED
     assert "let t.example resolve to one of these addresses" in told(elsewhere)["edit"]
     captured = Foresight(loads(entry("t", "t.example", {5432: "TCP"})), Workload(dns_capture=True))
-    assert told(captured.foretell(target))["dialled"].startswith("240.240.0.1:5432 (Istio's agent")
+    assert told(foretell(captured, target))["dialled"].startswith("240.240.0.1:5432 (Istio's agent")
 
 
 def test_json() -> None:
     """The same as plain values."""
-    values = foretell(loads(GATEWAY, file="g.yaml"), "http://out.example").to_json()
+    values = foretold_of(loads(GATEWAY, file="g.yaml"), "http://out.example").to_json()
     assert values["schema"] == 1
     assert [it["proxy"] for it in values["proxies"]] == [
         "sidecar",

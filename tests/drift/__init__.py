@@ -1,0 +1,1 @@
+"""What changes for callers from one contract to another."""
