@@ -17,6 +17,7 @@ from pytest_egress.contract.linting import Linted, lint
 from pytest_egress.contract.mesh import load_mesh
 from pytest_egress.contract.rules import RULES
 from pytest_egress.report.annotation import annotation
+from pytest_egress.report.code_quality import code_quality
 from pytest_egress.report.sarif import Result, Rule, sarif
 
 __all__ = ["FORMATS", "LEVELS", "lint_files"]
@@ -126,6 +127,11 @@ def _result(finding: Finding, reason: str | None = None) -> Result:
     return Result(finding.rule, finding.message, finding.position, finding.level, reason)
 
 
+def _tell_gitlab(linted: Linted) -> Iterator[str]:
+    """GitLab's Code Quality report."""
+    yield json.dumps(code_quality(_result(it) for it in linted.findings), indent=2)
+
+
 def _tell_github(linted: Linted) -> Iterator[str]:
     for finding in linted.findings:
         message = _line(finding, linted) if finding.position.file == STDIN else finding.message
@@ -134,5 +140,11 @@ def _tell_github(linted: Linted) -> Iterator[str]:
 
 
 FORMATS: Mapping[str, Callable[[Linted], Iterator[str]]] = MappingProxyType(
-    {"text": _tell, "json": _tell_json, "sarif": _tell_sarif, "github": _tell_github}
+    {
+        "text": _tell,
+        "json": _tell_json,
+        "sarif": _tell_sarif,
+        "github": _tell_github,
+        "gitlab": _tell_gitlab,
+    }
 )

@@ -144,10 +144,10 @@ def add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     lint.add_argument(
         "--format",
-        choices=("text", "json", "sarif", "github"),
+        choices=("text", "json", "sarif", "github", "gitlab"),
         default="text",
-        help="text for people (default), one JSON object, SARIF 2.1.0, or annotations of GitHub "
-        "Actions",
+        help="text for people (default), one JSON object, SARIF 2.1.0, annotations of GitHub "
+        "Actions, or GitLab's Code Quality report",
     )
     lint.add_argument(
         "--fail-on",

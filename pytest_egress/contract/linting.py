@@ -94,12 +94,15 @@ def lint(
                 comments.append(it)
             else:
                 found.append(_flawed(it))
+    by_file: dict[str, list[tuple[int, Silence]]] = {}
+    for i, comment in enumerate(comments):
+        by_file.setdefault(comment.position.file, []).append((i, comment))
     kept: list[Finding] = []
     accepted: list[Silenced] = []
     used: set[tuple[int, str]] = set()
     for finding in found:
         reason = annotated.get((collector.subject(finding.position), finding.rule), "")
-        reason = _silenced(finding, comments, used) or reason
+        reason = _silenced(finding, by_file.get(finding.position.file, ()), used) or reason
         if reason:
             accepted.append(Silenced(finding, reason))
         else:
@@ -162,17 +165,15 @@ def _annotated(collector: Collector) -> dict[tuple[object, str], str]:
     return found
 
 
-def _silenced(finding: Finding, comments: list[Silence], used: set[tuple[int, str]]) -> str:
-    """The reason that a comment gives for a finding; empty where none does."""
+def _silenced(
+    finding: Finding, comments: Iterable[tuple[int, Silence]], used: set[tuple[int, str]]
+) -> str:
+    """The reason that a comment of its file gives for a finding; empty where none does."""
     reason = ""
     if _is_fixed(finding):
         return reason
-    for i, comment in enumerate(comments):
-        position = finding.position
-        if (
-            comment.position.file == position.file
-            and comment.first <= position.line <= comment.last
-        ):
+    for i, comment in comments:
+        if comment.first <= finding.position.line <= comment.last:
             for rule in set(comment.rules) & set(finding.rules):
                 used.add((i, rule))
                 reason = reason or comment.reason

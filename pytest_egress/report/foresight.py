@@ -10,6 +10,7 @@ from pytest_egress.contract.allocation import allocate
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import Workload
+from pytest_egress.contract.syntax import TLS_PROTOCOLS
 from pytest_egress.decide import Call, Decider, Decision
 from pytest_egress.decide.dialling import dialled_address
 from pytest_egress.envoy.program import Program, compile_contract
@@ -84,10 +85,11 @@ class Foresight:
         evidence = _evidence(call, decision)
         second = self._at_gateway(call, decision)
         if second is None:
+            judgement = _judge(evidence, decision, undeclared=evidence.undeclared)
             return Met(
                 (("sidecar", decision),),
                 evidence,
-                _judge(evidence, decision, undeclared=evidence.undeclared),
+                _garbled(call, decision, self.program) or judgement,
                 declared_by(self.program, evidence),
                 self.program,
             )
@@ -98,6 +100,11 @@ class Foresight:
         judgement = _judge(last, behind, undeclared=evidence.undeclared)
         if closed:
             judgement = Judgement(Verdict.BLOCKED, f"gateway {proxy}: {closed}")
+        else:
+            judgement = (
+                _garbled(self._beyond(call, evidence.cluster), behind, compiled.program, proxy)
+                or judgement
+            )
         return Met(
             (("sidecar", decision), (proxy, behind)),
             last,
@@ -152,7 +159,8 @@ def _decided_there(decider: Decider, call: Call, closed: Any) -> Decision:
     except LookupError:
         from pytest_egress.decide import Step
 
-        why = closed.get(call.port, f"nothing listens on port {call.port}")
+        why = f"nothing listens on port {call.port}"
+        why += f": {closed[call.port]}" if call.port in closed else ""
         return Decision("blocked", steps=(Step("listener", "", why),))
 
 
@@ -216,3 +224,33 @@ def _judge(evidence: Evidence, decision: Decision, *, undeclared: bool) -> Judge
     several = decision.all_clusters if not decision.cluster else ()
     where = " or ".join(several) or evidence.cluster
     return Judgement(Verdict.REACHABLE, f"{at}{where} takes it; the upstream has to answer")
+
+
+def _garbled(call: Call, decision: Decision, program: Program, proxy: str = "") -> Judgement | None:
+    """The verdict where what leaves the last proxy is not what the port is declared for.
+
+    None where it may be, or where the call does not come that far.
+    """
+    parts = decision.cluster.split("|")
+    if decision.verdict != "allowed" or len(parts) != 4 or not parts[1].isdigit():
+        return None
+    port, host = int(parts[1]), parts[3]
+    cluster = next((it for it in program.clusters if it["name"] == decision.cluster), {})
+    adds_tls = "common_tls_context" in cluster.get("transport_socket", {}).get("typed_config", {})
+    plain = bool(decision.virtual_host)
+    if plain == adds_tls or (not plain and call.protocol != "tls"):
+        return None
+    at = f"gateway {proxy}: " if proxy else ""
+    through = f"{at}{decision.cluster} lets it through, but "
+    if not plain:
+        why = f"{through}the application's TLS goes inside the TLS that the proxy adds"
+        return Judgement(Verdict.UNREACHABLE, why, f"call port {port} of {host} in plain text")
+    entries = program.origins.get(f"outbound|{port}||{host}", ())
+    protocols = {
+        it.protocol.lower() for entry in entries[:1] for it in entry.ports if it.number == port
+    }
+    if not protocols & TLS_PROTOCOLS:
+        return None
+    why = f"{through}plain HTTP comes to port {port} of {host}, which is declared as one of TLS"
+    edit = f"let a DestinationRule for {host} originate TLS on port {port} (mode: SIMPLE)"
+    return Judgement(Verdict.UNREACHABLE, why, edit)

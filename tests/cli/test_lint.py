@@ -109,6 +109,16 @@ def test_github(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith(f"::warning title=lint/location-unset,file={path},line=6,col=1::")
 
 
+def test_gitlab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Code Quality report without what is silenced."""
+    path = write(tmp_path / "f.yaml", documents(FOUND, CLEAN))
+    silent = write(tmp_path / "g.yaml", SILENT.replace("bare", "other"))
+    assert main(["lint", "--format", "gitlab", path, silent]) == 1
+    [issue] = json.loads(capsys.readouterr().out)
+    assert issue["check_name"] == "lint/location-unset"
+    assert issue["location"]["lines"]["begin"] == 6
+
+
 def test_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

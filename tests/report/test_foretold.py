@@ -13,6 +13,8 @@ from pytest_egress.probe import Target
 from pytest_egress.report.foresight import Foresight
 from pytest_egress.report.foretold import Foretold, foretell
 from pytest_egress.verdict import Verdict
+from tests.backends.egress_gateway import documents as gateway_documents
+from tests.backends.egress_task import FORMS, pieces
 from tests.observed import CONTRACT, destination_rule, document, documents, entry, sidecar
 
 OPEN = MeshConfig(outbound_traffic_policy=OutboundTrafficPolicy("ALLOW_ANY"))
@@ -138,6 +140,22 @@ def test_through_a_gateway(backend: LocalBackend, url: str) -> None:
     names = [hop.proxy for hop in outcome.hops] or ["sidecar"]
     assert [name for name, _ in foretold.decisions] == names
     assert foretold.decisions[-1][1].cluster == outcome.cluster
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("without", ["", "gateway", "originate"])
+def test_as_the_real_probe_through_gateways(backend: LocalBackend, form: str, without: str) -> None:
+    """TLS that passes, is ended, added or missing: verdict, reason and proxies are the same."""
+    missing = (without,) if without in FORMS[form] else ()
+    contract = loads(gateway_documents(*pieces(FORMS[form], *missing)), file="egress.yaml")
+    foresight, pod = Foresight(contract), Egress(backend, contract)
+    for url in ("http://api.weather.com/v3", "https://api.weather.com/v3"):
+        outcome, foretold = pod.probe(url), foretell(foresight, Target.parse(url))
+        assert str(foretold.verdict) == str(outcome.verdict), url
+        proxies = [hop.proxy for hop in outcome.hops] or ["sidecar"]
+        assert [name for name, _ in foretold.decisions] == proxies, url
+        if foretold.verdict is Verdict.BLOCKED:
+            assert foretold.judgement.reason == outcome.reason
 
 
 def test_a_gateway_takes_part() -> None:

@@ -31,6 +31,7 @@ class Services:
 
     def __init__(self, resources: Iterable[Resource], refused: Collection[str] = ()) -> None:
         self._ports: dict[tuple[str, str], set[int]] = {}
+        self._wildcards: dict[tuple[str, str], set[int]] = {}
         self._refused = "ServiceEntry" in refused
         self._holds_services = False
         for resource in resources:
@@ -49,7 +50,10 @@ class Services:
 
     def _add(self, seen_by: Iterable[str], host: str, namespace: str, ports: set[int]) -> None:
         for scope in seen_by:
-            self._ports.setdefault((scope, full_host(host, namespace)), set()).update(ports)
+            key = (scope, full_host(host, namespace))
+            self._ports.setdefault(key, set()).update(ports)
+            if host.startswith("*"):
+                self._wildcards[key] = self._ports[key]
 
     def may_lack(self, host: str, namespace: str) -> bool:
         """Whether a host that is not here may be said to be nowhere.
@@ -77,10 +81,6 @@ class Services:
 
     def _covering(self, host: str, namespace: str) -> Iterator[set[int]]:
         """The ports of the wildcards that cover a host."""
-        for (scope, name), ports in self._ports.items():
-            if (
-                name.startswith("*")
-                and scope in {"*", namespace}
-                and host.removeprefix("*").endswith(name[1:])
-            ):
+        for (scope, name), ports in self._wildcards.items():
+            if scope in {"*", namespace} and host.removeprefix("*").endswith(name[1:]):
                 yield ports

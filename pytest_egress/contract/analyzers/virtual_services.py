@@ -140,15 +140,17 @@ def _conflicts(virtual: Sequence[VirtualService]) -> Iterator[Finding]:
         for scope in scopes(service.export_to, namespace):
             for i, host in enumerate(service.hosts):
                 found[scope, full_host(host, namespace)].append((service, i))
+    public = {host: uses for (scope, host), uses in found.items() if scope == "*"}
+    wildcards = [host for host in public if host.startswith("*")]
     told: set[int] = set()
     for (scope, host), own in found.items():
-        public = [
-            use
-            for (other, pattern), uses in (found.items() if scope != "*" else ())
-            if other == "*" and _overlap(pattern, host)
-            for use in uses
-        ]
-        rivals = [*own, *public]
+        rivals = list(own)
+        if scope != "*":
+            near = public if host.startswith("*") else [*wildcards, host]
+            rivals += (
+                use for other in near if other in public and _overlap(other, host)
+                for use in public[other]
+            )  # fmt: skip
         if len({id(service) for service, _ in rivals}) < 2:
             continue
         for service, i in rivals:

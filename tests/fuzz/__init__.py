@@ -1,0 +1,1 @@
+"""Contract files that nobody would write, through everything that reads contracts."""

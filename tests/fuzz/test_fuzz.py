@@ -1,0 +1,28 @@
+"""A bounded sample of ``python -m tests.fuzz``; the seed is printed with what fails."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.mutations import mutated
+from tests.fuzz.trial import corpus, trials
+
+
+@pytest.mark.parametrize("seed", ["fixed", ""], ids=["fixed", "fresh"])
+def test_no_file_is_too_odd(tmp_path: Path, seed: str) -> None:
+    """Every file gets an answer: no traceback from reading, linting and explaining it."""
+    made = list(trials(seed or secrets.token_hex(4), 60, tmp_path))
+    failures = [f"{it.seed}\n{it.failure}" for it in made if it.failure]
+    assert failures == []
+    assert {it.outcome for it in made} >= {"accepted", "refused"}
+
+
+def test_a_file_can_be_made_again() -> None:
+    """The same seed makes the same file."""
+    texts = corpus()
+    one, other = (mutated(texts[0], texts[1], random.Random("s")) for _ in range(2))
+    assert one == other != texts[0]
