@@ -23,6 +23,7 @@ from pytest_egress.settings import annotates, lookup
 if TYPE_CHECKING:
     # Nothing of it is imported before a test asks for a pod: JUnit XML may be asked for without.
     from pytest_egress.backends.protocol import Backend
+    from pytest_egress.bypass.bypass import Bypass
     from pytest_egress.capture.calls import Call
     from pytest_egress.contract.contract import Contract
     from pytest_egress.outcome import Outcome
@@ -48,6 +49,7 @@ class _Growing:
     message: str = ""
     has_pod: bool = False
     findings: list[Finding] = field(default_factory=list)
+    bypasses: list[Bypass] = field(default_factory=list)
 
 
 class Gathering:
@@ -140,6 +142,10 @@ class Gathering:
             self._tests[report.nodeid] = _Growing((shown, (line or 0) + 1))
         test = self._tests[report.nodeid]
         _add_phase(test, report)
+        if hasattr(report, "egress_bypasses"):
+            from pytest_egress.bypass.marker import read
+
+            test.bypasses = read(report)
         gathered = getattr(report, _ATTRIBUTE, "")
         if not gathered:
             return
@@ -221,9 +227,8 @@ class Gathering:
         for name, test in self._tests.items():
             if test.has_pod:
                 seconds = round(test.seconds, 6)
-                yield Test(
-                    name, *test.location, test.outcome, seconds, test.message, tuple(test.findings)
-                )
+                found = tuple(test.findings), tuple(test.bypasses)
+                yield Test(name, *test.location, test.outcome, seconds, test.message, *found)
 
     def _tell_coverage(self, run: Run) -> bool:
         """Gather the lines; true where the share is too small."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from pytest_egress.fixtures import (
 from pytest_egress.settings import SETTINGS, add_options, annotates, lookup
 
 if TYPE_CHECKING:
+    from pytest_egress.bypass.bypass import Bypass
     from pytest_egress.expectations import Expectation
 
 __all__ = [
@@ -48,6 +49,9 @@ MARKERS = {
     "egress_reachable(*urls, **options)": "before the test runs, each URL must be answered by the "
     "upstream that the contract declares; options are those of a probe (headers, sni, ...).",
     "egress_blocked(*urls, **options)": "before the test runs, the mesh must refuse each URL.",
+    "egress_bypass(*urls, annotations=None)": "before the test runs, ways around the sidecar are "
+    "tried (to each URL, else to what the contract declares) and told as advice; `annotations` are "
+    "the pod's, in place of those in the contract's files.",
     "egress_resolves(*names, to=None)": "before the test runs, the pod's lookup of each name must "
     "give an address, exactly those of `to` where it is given.",
 }
@@ -58,6 +62,7 @@ _GATHERED = (
     *("cov", "cov-fail-under", "record"),
     *("json", "html", "sarif", "code-quality", "gitlab-annotations"),
 )
+_BYPASSES: pytest.StashKey[Iterable[Bypass]] = pytest.StashKey()
 _CAPTURED: pytest.StashKey[str] = pytest.StashKey()
 _MOST_OUTCOMES = 10  # in the section of one failing test
 
@@ -142,10 +147,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not isinstance(item, pytest.Function):
             continue
         _add_capture(config, item)
-        if any(item.get_closest_marker(name) for name in _EXPECTATIONS):
+        expects = any(item.get_closest_marker(name) for name in _EXPECTATIONS)
+        if expects:
             _read_expectations(item)
-            if "egress" not in item.fixturenames:
-                item.fixturenames.append("egress")
+        if (expects or item.get_closest_marker("egress_bypass")) and (
+            "egress" not in item.fixturenames
+        ):
+            item.fixturenames.append("egress")
         if "egress" in item.fixturenames and item.get_closest_marker("egress_contract"):
             from pytest_egress.loading import loader
 
@@ -194,6 +202,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if failures:
             item.stash[OUTCOMES].clear()  # the failure itself tells them
             pytest.fail("\n\n".join(failures), pytrace=False)
+    bypass = item.get_closest_marker("egress_bypass") if "egress" in _funcargs(item) else None
+    if bypass is not None:
+        from pytest_egress.bypass.marker import try_ways
+
+        item.stash[_BYPASSES] = try_ways(item, bypass, _funcargs(item)["egress"])
     try:
         result = yield
     except BaseException as error:
@@ -207,6 +220,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         item.stash[OUTCOMES].clear()  # the failure tells what matters
         pytest.fail(failure, pytrace=False)
     return result
+
+
+def _funcargs(item: pytest.Item) -> dict[str, Any]:
+    """What an item's fixtures gave; empty for items without any."""
+    return item.funcargs if isinstance(item, pytest.Function) else {}
 
 
 def _add_capture(config: pytest.Config, item: pytest.Function) -> None:
@@ -229,8 +247,8 @@ def _captures(config: pytest.Config, item: pytest.Function) -> bool:
 
 def _needs_pod(config: pytest.Config, item: pytest.Function) -> bool:
     """Whether a test comes by its fixtures through markers or settings."""
-    expects = any(item.get_closest_marker(name) for name in _EXPECTATIONS)
-    return expects or _captures(config, item)
+    asking = (*_EXPECTATIONS, "egress_bypass")
+    return any(map(item.get_closest_marker, asking)) or _captures(config, item)
 
 
 def _check_required(config: pytest.Config) -> None:
@@ -279,6 +297,10 @@ def pytest_runtest_makereport(
             shown.append(f"... and {len(outcomes) - _MOST_OUTCOMES} earlier outcomes")
         if shown:
             report.sections.append((_SECTION, "\n\n".join(shown)))
+    if call.when == "call" and _BYPASSES in item.stash:
+        from pytest_egress.bypass.marker import attach
+
+        attach(report, item.stash[_BYPASSES])
     if call.when == "call" and report.failed and _CAPTURED in item.stash:
         report.sections.append(("egress capture", item.stash[_CAPTURED]))
     return report
@@ -287,11 +309,16 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Show what istiod and the linter warn of in the run's contract."""
+    """Show what the run's contract is warned of, and which ways lead around the sidecar."""
     if lookup(config, "contract")[0]:
         from pytest_egress.report.terminal import show_warnings
 
         show_warnings(terminalreporter, config)
+    reports = [it for found in terminalreporter.stats.values() for it in found]
+    if any(hasattr(it, "egress_bypasses") for it in reports):
+        from pytest_egress.report.terminal import show_bypasses
+
+        show_bypasses(terminalreporter, reports)
 
 
 def _read_expectations(item: pytest.Item) -> list[Expectation]:

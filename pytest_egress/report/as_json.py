@@ -56,6 +56,7 @@ def _test(test: Test) -> dict[str, Any]:
         "seconds": test.seconds,
         "message": test.message,
         "findings": [_finding(finding) for finding in test.findings],
+        "bypasses": [it.to_json() for it in test.bypasses],
     }
 
 

@@ -30,6 +30,16 @@ def job_summary(run: Run) -> str:
         lines += [*_failure(test), ""]
     if len(failed) > _MOST_FAILURES:
         lines += [f"and {len(failed) - _MOST_FAILURES} more", ""]
+    ways = [it for it in run.bypasses if it.open]
+    if ways:
+        lines += [f"<details><summary>{len(ways)} ways around the sidecar (advice)</summary>", ""]
+        lines += [
+            f"- {_text(way.way)} {_code(way.target)}: {_text(way.reason)}"
+            for way in ways[:_MOST_LISTED]
+        ]
+        if len(ways) > _MOST_LISTED:
+            lines.append(f"- and {len(ways) - _MOST_LISTED} more")
+        lines += ["", "</details>", ""]
     lacking = [*coverage.never_called, *coverage.never_opened]
     if lacking:
         lines += [f"<details><summary>{len(lacking)} not exercised</summary>", ""]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pytest_egress.bypass.bypass import Bypass
 from pytest_egress.report.coverage import Coverage, cover
 from pytest_egress.report.facts import Declaration
 from pytest_egress.report.findings import Finding
@@ -27,6 +28,7 @@ class Test:
         seconds: how long it took, set-up and tear-down included.
         message: what pytest prints of its failure, empty where it did not fail.
         findings: its probes and calls, in their order.
+        bypasses: the ways around the sidecar that its marker had tried.
     """
 
     __test__ = False  # pytest: not a test class
@@ -38,6 +40,7 @@ class Test:
     seconds: float = 0.0
     message: str = ""
     findings: tuple[Finding, ...] = ()
+    bypasses: tuple[Bypass, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -72,6 +75,13 @@ class Run:
         """Those of all tests."""
         for test in self.tests:
             yield from test.findings
+
+    @property
+    def bypasses(self) -> list[Bypass]:
+        """The ways of all tests, each way and target once; the open ones first."""
+        found = {(it.way, it.target, it.open): it for test in self.tests for it in test.bypasses}
+        order = {True: 0, None: 1, False: 2}
+        return sorted(found.values(), key=lambda it: order[it.open])
 
     @property
     def verdicts(self) -> Counter[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 from pytest_egress.errors import BackendError
 from pytest_egress.loading import create_backend, loader
 from pytest_egress.settings import lookup
 
-__all__ = ["header", "show_warnings"]
+__all__ = ["header", "show_bypasses", "show_warnings"]
 
 _MOST = 10
 
@@ -23,6 +26,15 @@ def show_warnings(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
         reporter.line(str(problem))
     if len(warnings) > _MOST:
         reporter.line(f"... and {len(warnings) - _MOST} more: pytest-egress validate shows all")
+
+
+def show_bypasses(reporter: pytest.TerminalReporter, reports: Iterable[Any]) -> None:
+    """Write the ways around the sidecar that tests with the marker ``egress_bypass`` found."""
+    from pytest_egress.bypass.marker import lines, read
+
+    reporter.section("ways around the sidecar (advice)")
+    for line in lines(it for report in reports for it in read(report)):
+        reporter.line(line)
 
 
 def header(config: pytest.Config) -> str:

@@ -17,6 +17,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "array": list,
     "string": str,
     "integer": int,
+    "boolean": bool,
     "number": (int, float),
     "null": type(None),
 }
@@ -68,6 +69,8 @@ def _check(value: Any, schema: Any, root: Any, at: str) -> None:
     for word, wanted in schema.items():
         if word == "$ref":
             _check(value, root["$defs"][wanted.rpartition("/")[2]], root, at)
+        elif value is None and word in {"properties", "required"}:
+            continue  # its type says whether it may be
         elif word == "properties":
             for name in wanted.keys() & value.keys():
                 _check(value[name], wanted[name], root, f"{at}.{name}")
@@ -91,7 +94,7 @@ def _fits(value: Any, word: str, wanted: Any) -> bool:
         case "type":
             kinds = [wanted] if isinstance(wanted, str) else wanted
             fits = any(isinstance(value, _TYPES[kind]) for kind in kinds)
-            return fits and not isinstance(value, bool)
+            return fits and ("boolean" in kinds or not isinstance(value, bool))
         case "const":
             return bool(value == wanted)
         case "enum":

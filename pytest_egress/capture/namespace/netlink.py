@@ -12,8 +12,10 @@ import fcntl
 import os
 import socket
 import struct
+from collections.abc import Iterable
+from typing import NamedTuple
 
-__all__ = ["loopback_up", "make_every_address_local", "redirect"]
+__all__ = ["NatRule", "install", "loopback_up", "make_every_address_local", "redirect"]
 
 _NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
 _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
@@ -30,6 +32,8 @@ _IPV4, _LOCAL_OUT, _PRIORITY_NAT = 2, 3, -100
 _VERDICT_REGISTER, _REGISTER = 0, 1
 _RETURN = -5
 _META_SKUID, _META_L4PROTO = 10, 16
+_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+_LOOPBACK = ("127.0.0.0", 8)
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _DESTINATION = 16  # offset of the destination address in an IPv4 header
 _TABLE, _CHAIN = "pytest_egress", "output"
@@ -93,28 +97,64 @@ def redirect(
     rules = []
     if proxy is not None:
         if outside_port is not None:
-            off = [*_destination_begins(127, other=True), *_protocol(socket.IPPROTO_TCP)]
-            rules.append([*_user_is(proxy), *off, *_to(outside_port)])
-        rules.append([*_user_is(proxy), _verdict(_RETURN)])
+            rules.append(NatRule(outside_port, "tcp", 0, *_LOOPBACK, user=proxy, beside=True))
+        rules.append(NatRule(0, user=proxy))
     if dns_port is not None:
-        rules += [
-            [*_protocol(kind), *_port_is(53), *_to(dns_port)]
-            for kind in (socket.IPPROTO_UDP, socket.IPPROTO_TCP)
-        ]
-    rules += [
-        [*_destination_begins(127), _verdict(_RETURN)],
-        [*_protocol(socket.IPPROTO_TCP), *_to(tcp_port)],
-    ]
+        rules += [NatRule(dns_port, protocol, 53) for protocol in ("udp", "tcp")]
+    rules += [NatRule(0, "", 0, *_LOOPBACK), NatRule(tcp_port, "tcp")]
+    install(rules)
+
+
+class NatRule(NamedTuple):
+    """A rule for what the namespace's programs send; what it does not name matches everything.
+
+    Attributes:
+        to: the local port it redirects to; 0 lets it go as it is.
+        protocol: ``tcp``, ``udp`` or empty.
+        port: of the destination; 0: any.
+        network: of the destination, with its prefix's ``bits``; empty: any.
+        user: of the program; -1: any.
+        beside: the network is what the destination must not be in.
+    """
+
+    to: int
+    protocol: str = ""
+    port: int = 0
+    network: str = ""
+    bits: int = 0
+    user: int = -1
+    beside: bool = False
+
+
+def install(rules: Iterable[NatRule]) -> None:
+    """Have the kernel try these rules, in this order, for every connection that is opened.
+
+    Raises:
+        OSError: the kernel refuses, or has no nf_tables.
+    """
     hook = _nested(4, _be32(1, _LOCAL_OUT) + _be32(2, _PRIORITY_NAT))
     chain = _text(1, _TABLE) + _text(3, _CHAIN) + hook + _text(7, "nat")
     bodies = [(_NEW_TABLE, 0, _text(1, _TABLE)), (_NEW_CHAIN, 0, chain)]
-    bodies += [(_NEW_RULE, _APPEND, _rule(expressions)) for expressions in rules]
+    bodies += [(_NEW_RULE, _APPEND, _rule(_expressions(rule))) for rule in rules]
     batch = [_message(_BATCH_BEGIN, _REQUEST, _family(0, _NFTABLES), 0)]
     for number, (kind, extra, body) in enumerate(bodies, 1):
         flags = _REQUEST | _ACK | _CREATE | extra
         batch.append(_message(_NFTABLES << 8 | kind, flags, _family(_IPV4, 0) + body, number))
     batch.append(_message(_BATCH_END, _REQUEST, _family(0, _NFTABLES), 0))
     _send(_NETLINK_NETFILTER, batch, set(range(1, len(bodies) + 1)))
+
+
+def _expressions(rule: NatRule) -> list[bytes]:
+    found: list[bytes] = []
+    if rule.user >= 0:
+        found += [_meta(_META_SKUID), _equals(struct.pack("I", rule.user))]
+    if rule.protocol:
+        found += [_meta(_META_L4PROTO), _equals(bytes([_PROTOCOLS[rule.protocol]]))]
+    if rule.network:
+        found += _destination_in(rule.network, rule.bits, beside=rule.beside)
+    if rule.port:
+        found += _port_is(rule.port)
+    return found + (_to(rule.to) if rule.to else [_verdict(_RETURN)])
 
 
 def _send(protocol: int, messages: list[bytes], awaited: set[int]) -> None:
@@ -173,14 +213,8 @@ def _equals(value: bytes, *, other: bool = False) -> bytes:
     return _expression("cmp", _be32(1, _REGISTER) + _be32(2, int(other)) + data)
 
 
-def _user_is(number: int) -> list[bytes]:
-    loaded = _expression("meta", _be32(1, _REGISTER) + _be32(2, _META_SKUID))
-    return [loaded, _equals(struct.pack("=I", number))]
-
-
-def _protocol(number: int) -> list[bytes]:
-    loaded = _expression("meta", _be32(1, _REGISTER) + _be32(2, _META_L4PROTO))
-    return [loaded, _equals(bytes([number]))]
+def _meta(key: int) -> bytes:
+    return _expression("meta", _be32(1, _REGISTER) + _be32(2, key))
 
 
 def _payload(base: int, offset: int, length: int) -> bytes:
@@ -192,8 +226,15 @@ def _port_is(port: int) -> list[bytes]:
     return [_payload(_TRANSPORT_HEADER, 2, 2), _equals(struct.pack(">H", port))]
 
 
-def _destination_begins(byte: int, *, other: bool = False) -> list[bytes]:
-    return [_payload(_NETWORK_HEADER, _DESTINATION, 1), _equals(bytes([byte]), other=other)]
+def _destination_in(network: str, bits: int, *, beside: bool) -> list[bytes]:
+    mask = struct.pack(">I", (1 << 32) - (1 << (32 - bits)))
+    nothing = _nested(5, _attribute(1, b"\0" * 4))
+    masked = _be32(1, _REGISTER) + _be32(2, _REGISTER) + _be32(3, 4)
+    return [
+        _payload(_NETWORK_HEADER, _DESTINATION, 4),
+        _expression("bitwise", masked + _nested(4, _attribute(1, mask)) + nothing),
+        _equals(socket.inet_aton(network), other=beside),
+    ]
 
 
 def _to(port: int) -> list[bytes]:

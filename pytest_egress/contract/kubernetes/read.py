@@ -86,8 +86,10 @@ def _pod(
 
 def _template(metadata: Metadata, spec: Mapping[str, Any], locate: Locator) -> KubernetesPod:
     template = spec["template"]
-    labels = _texts((template.get("metadata") or {}).get("labels"))
-    pod = _pod(dataclasses.replace(metadata, labels=labels), template.get("spec") or {}, {}, locate)
+    own = template.get("metadata") or {}
+    labels, annotations = _texts(own.get("labels")), _texts(own.get("annotations"))
+    metadata = dataclasses.replace(metadata, labels=labels, annotations=annotations)
+    pod = _pod(metadata, template.get("spec") or {}, {}, locate)
     # The API server fills it in when it makes the pods.
     return dataclasses.replace(pod, service_account=pod.service_account or "default")
 

@@ -48,8 +48,8 @@ class KubernetesService(Resource):
 class KubernetesPod(Resource):
     """A Pod, or the pods of a Deployment, DaemonSet or StatefulSet.
 
-    ``metadata.labels`` are the pod's; ``address`` is empty when it has none yet; ``ports`` are the
-    container ports by name.
+    ``metadata.labels`` and ``metadata.annotations`` are the pod's; ``address`` is empty when it
+    has none yet; ``ports`` are the container ports by name.
     """
 
     service_account: str = ""

@@ -36,6 +36,7 @@ def anchors(run: Run) -> dict[Position, str]:
         lines[sheet.file] |= set(range(sheet.line, sheet.line + sheet.text.count("\n") + 1))
     places = {place for finding in run.findings for place in finding.declared_by}
     places |= {_position(it.place) for it in run.declared}
+    places |= {it.position for it in run.bypasses if it.position is not None}
     places |= {it.position for contract in run.contracts for it in contract.warnings}
     return {
         place: f"f{files[place.file]}-{place.line}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from pytest_egress.contract.position import Position
+from pytest_egress.report.html.bypass import bypass_section
 from pytest_egress.report.html.contract import anchors, contract_section, coverage_section
 from pytest_egress.report.html.markup import Markup, data, raw, tag
 from pytest_egress.report.html.rows import GLYPHS, Row, badge, detail, rows_of, summary
@@ -68,8 +69,8 @@ def _digest(text: str) -> str:
 def _verdict(run: Run) -> str:
     failed = sum(test.failed for test in run.tests)
     if failed:
-        return f"{failed} of {len(run.tests)} tests failed"
-    return f"{len(run.tests)} tests, none failed"
+        return f"{failed} of {len(run.tests)} {'test' if len(run.tests) == 1 else 'tests'} failed"
+    return f"{len(run.tests)} {'test' if len(run.tests) == 1 else 'tests'}, none failed"
 
 
 def _header(run: Run) -> Markup:
@@ -78,10 +79,12 @@ def _header(run: Run) -> Markup:
         for name, text in (
             ("targets", "Targets"),
             ("failures", "Failures"),
+            ("bypass", "Ways around"),
             ("coverage", "Coverage"),
             ("contract", "Contract"),
         )
-        if name != "failures" or any(test.failed for test in run.tests)
+        if (name != "failures" or any(test.failed for test in run.tests))
+        and (name != "bypass" or run.bypasses)
     ]
     told = [run.backend or "no pod", run.started, f"{run.seconds:.1f} s", f"version {run.version}"]
     return tag(
@@ -97,6 +100,8 @@ def _main(run: Run, rows: list[Row], places: dict[Position, str]) -> Iterator[Ma
     yield _targets(rows, places)
     if any(test.failed for test in run.tests):
         yield _failures(run)
+    if run.bypasses:
+        yield bypass_section(run.bypasses, places)
     yield coverage_section(run.coverage, places)
     yield contract_section(run, places)
 

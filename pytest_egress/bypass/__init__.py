@@ -1,0 +1,1 @@
+"""Ways around a sidecar: what it cannot stop, tried, and what enforces it in its place."""

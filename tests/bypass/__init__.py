@@ -1,0 +1,1 @@
+"""Ways around a sidecar."""
