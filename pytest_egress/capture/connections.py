@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import index
 from typing import Any
 
 from pytest_egress.capture.names import getaddrinfo, is_address, to_text
@@ -20,6 +21,7 @@ from pytest_egress.capture.stack import INET, STACK, Diverted, Taker, is_place
 
 __all__ = ["PATCHED", "connect_stream"]
 
+_MOST_PORT = 65535
 _PROTOCOL_LEVELS = {socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPROTO_IPV6}
 
 
@@ -32,7 +34,9 @@ def connect_stream(sock: socket.socket, address: Any) -> bool:
     taker = STACK.top()
     if taker is None or not is_place(address):
         return False
-    host, port = to_text(address[0]), int(address[1])
+    host, port = to_text(address[0]), index(address[1])
+    if not 0 <= port <= _MOST_PORT:
+        raise OverflowError("connect(): port must be 0-65535.")
     if not is_address(host):
         if not host or not taker.takes_name(host):
             return False
@@ -51,6 +55,8 @@ def _put_in_place(taker: Taker, sock: socket.socket, host: str, port: int, addre
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     if STACK.find(sock) is not None:
         raise OSError(errno.EISCONN, os.strerror(errno.EISCONN))
+    if port == 0:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     timeout = sock.gettimeout()
     opened = taker.open(host, port, timeout)
     try:

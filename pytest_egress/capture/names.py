@@ -101,9 +101,16 @@ def _port_number(port: Any, kind: int, flags: int) -> int:
         port = bytes(port).decode("ascii")
     if isinstance(port, str):
         if port.isdecimal():
-            return int(port)
+            return _wrapped(int(port))
         if not flags & socket.AI_NUMERICSERV:
             with contextlib.suppress(OSError):
                 return socket.getservbyname(port, "udp" if kind == socket.SOCK_DGRAM else "tcp")
         raise socket.gaierror(socket.EAI_SERVICE, "Servname not supported for ai_socktype")
-    return int(port)
+    return _wrapped(int(port))
+
+
+def _wrapped(port: int) -> int:
+    """The port as the C library makes one of a number."""
+    if port < 0:
+        raise socket.gaierror(socket.EAI_SERVICE, "Servname not supported for ai_socktype")
+    return port % 65536

@@ -481,3 +481,27 @@ def test_connection_can_be_closed_in_good_order_after_its_capture(pod: Egress) -
             third.sendall(b"x")
     second.close()
     web.close()
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536, 123456, "80"])
+def test_port_that_is_none(pod: Egress, port: object) -> None:
+    """What Python and the C library say of it without a capture, they say inside one."""
+    excluded = ["127.0.0.1"]
+
+    def endings(host: str) -> list[object]:
+        found: list[object] = []
+        with socket.socket() as sock:
+            for attempt in (sock.connect, sock.connect_ex):
+                try:
+                    found.append(attempt((host, port)))
+                except (OSError, OverflowError, TypeError) as error:
+                    found.append((type(error), str(error).replace("_ex", "")))
+        try:
+            infos: Any = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[arg-type]
+            found.append([info[4][1] for info in infos])
+        except socket.gaierror as error:
+            found.append(error.errno)
+        return found
+
+    with pod.capture(exclude=excluded, on_blocked="allow"):
+        assert endings("api.weather.com" if port != "80" else "203.0.113.9") == endings("127.0.0.1")

@@ -1,0 +1,1 @@
+"""Test suites that other projects wrote for their own packages, run behind a contract."""
