@@ -301,7 +301,9 @@ class Place:
 
         doing = f"make the test pod {space}/{name}"
         pods = f"/api/v1/namespaces/{space}/pods"
-        self._api.create(f"/api/v1/namespaces/{space}/configmaps", bootstrap(name, space), doing)
+        trusted = "" if self._live else self._outside.ca_file.read_text()
+        settings = bootstrap(name, space, trusted)
+        self._api.create(f"/api/v1/namespaces/{space}/configmaps", settings, doing)
         self._api.create(
             istio_path(space, "envoyfilters", version="v1alpha3"),
             witness_filter(name, space),

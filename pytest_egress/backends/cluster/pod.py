@@ -39,6 +39,9 @@ WITNESS_PORT = 15096
 _POD_LABEL = "pytest-egress/pod"
 _PROXY_UID = 1337
 _RULES = "pytest-egress/rules"
+_CA = "ca.pem"
+#: Where Istio's agent looks first for the CAs of its system, whichever that is.
+_SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 _HCM = "envoy.filters.network.http_connection_manager"
 _HCM_TYPE = (
     "type.googleapis.com/envoy.extensions.filters.network."
@@ -133,6 +136,7 @@ def pod_of(
     }
     if simulated is not None:
         addresses = dict(istiod or {})
+        metadata["annotations"] |= _trust(name)
         metadata["annotations"][_RULES] = _rules(addresses.values(), simulated, name_server)
         spec |= {
             "dnsPolicy": "None",
@@ -148,8 +152,14 @@ def pod_of(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def bootstrap(name: str, namespace: str) -> Json:
-    """The ConfigMap that gives a pod's proxy the cluster that its records go to."""
+def bootstrap(name: str, namespace: str, trusted: str = "") -> Json:
+    """The ConfigMap that gives a pod's proxy the cluster that its records go to.
+
+    Args:
+        name: of the pod.
+        namespace: of the pod.
+        trusted: the CA of the simulated outside, as PEM; empty: the real one is asked.
+    """
     address = {"socket_address": {"address": "127.0.0.1", "port_value": WITNESS_PORT}}
     cluster = {
         "name": WITNESS_CLUSTER,
@@ -165,7 +175,7 @@ def bootstrap(name: str, namespace: str) -> Json:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": f"{name}-bootstrap", "namespace": namespace},
-        "data": {"custom_bootstrap.json": content},
+        "data": {"custom_bootstrap.json": content, **({_CA: trusted} if trusted else {})},
     }
 
 
@@ -256,6 +266,19 @@ def _rules(istiod: Iterable[str], simulated: Injected, name_server: str) -> str:
             "",
         ]
     )
+
+
+def _trust(name: str) -> dict[str, str]:
+    """The injector's annotations that put the outside's CA in the place of the proxy's own ones.
+
+    A proxy that originates TLS trusts those of its system unless the contract names a file.
+    """
+    source = {"name": f"{name}-bootstrap", "items": [{"key": _CA, "path": _CA}]}
+    mount = {"mountPath": _SYSTEM_CAS, "subPath": _CA, "readOnly": True}
+    return {
+        "sidecar.istio.io/userVolume": json.dumps({"egress-trusted": {"configMap": source}}),
+        "sidecar.istio.io/userVolumeMount": json.dumps({"egress-trusted": mount}),
+    }
 
 
 def _redirect(image: str) -> Json:

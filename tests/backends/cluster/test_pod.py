@@ -74,6 +74,20 @@ def test_live_pod_has_the_clusters_own_names_and_ways() -> None:
     assert "pytest-egress/rules" not in pod["metadata"]["annotations"]
 
 
+def test_the_proxy_trusts_the_simulated_outside() -> None:
+    """Its CA stands where the agent looks for those of the system; not in a live run."""
+    annotations = _pod(SEEN)["metadata"]["annotations"]
+    (volume,) = json.loads(annotations["sidecar.istio.io/userVolume"]).items()
+    (mount,) = json.loads(annotations["sidecar.istio.io/userVolumeMount"]).items()
+    settings = bootstrap("test-pod-0", "n", "a certificate")
+    assert volume[0] == mount[0]
+    assert volume[1]["configMap"]["name"] == settings["metadata"]["name"]
+    assert settings["data"][mount[1]["subPath"]] == "a certificate"
+    assert mount[1]["mountPath"] == "/etc/ssl/certs/ca-certificates.crt"
+    assert "sidecar.istio.io/userVolume" not in _pod(None)["metadata"]["annotations"]
+    assert set(bootstrap("p", "n")["data"]) == {"custom_bootstrap.json"}
+
+
 def test_records_go_to_a_cluster_of_the_bootstrap() -> None:
     """Envoy takes no other one for this logger."""
     content = json.loads(bootstrap("p", "n")["data"]["custom_bootstrap.json"])
