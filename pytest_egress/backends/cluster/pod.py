@@ -19,7 +19,7 @@ from pytest_egress.errors import BackendError
 
 __all__ = [
     "CONTAINER",
-    "OUTSIDE_PORT",
+    "OUTSIDE_PORTS",
     "PROXY",
     "WITNESS_PORT",
     "Injected",
@@ -34,7 +34,9 @@ Json = dict[str, Any]
 
 CONTAINER = "egress-test"
 PROXY = "istio-proxy"
-OUTSIDE_PORT = 15095  # Istio leaves it free, as it does the next one
+#: Where the proxy's connections are led to. Connection tracking gives one of two from the same port
+#: another port of these, and leaves the source port, which ties it to the proxy's record, as it is.
+OUTSIDE_PORTS = range(15070, 15086)  # Istio leaves them free
 WITNESS_PORT = 15096
 _POD_LABEL = "pytest-egress/pod"
 _PROXY_UID = 1337
@@ -244,6 +246,7 @@ def _rules(istiod: Iterable[str], simulated: Injected, name_server: str) -> str:
     kept = [f"-p tcp -d {ip}/32 --dport {simulated.discovery[1]}" for ip in istiod]
     if name_server:
         kept += [f"-p {protocol} -d {name_server}/32 --dport 53" for protocol in ("udp", "tcp")]
+    ports = f"{OUTSIDE_PORTS[0]}-{OUTSIDE_PORTS[-1]}"
     return "\n".join(
         [
             "*nat",
@@ -251,7 +254,7 @@ def _rules(istiod: Iterable[str], simulated: Injected, name_server: str) -> str:
             f"-I OUTPUT 1 -p tcp -m owner --uid-owner {_PROXY_UID} -j EGRESS_OUTSIDE",
             "-A EGRESS_OUTSIDE -o lo -j RETURN",
             *(f"-A EGRESS_OUTSIDE {it} -j RETURN" for it in kept if it.startswith("-p tcp")),
-            f"-A EGRESS_OUTSIDE -p tcp -j REDIRECT --to-ports {OUTSIDE_PORT}",
+            f"-A EGRESS_OUTSIDE -p tcp -j REDIRECT --to-ports {ports}",
             "COMMIT",
             "*filter",
             ":EGRESS_CLOSED - [0:0]",

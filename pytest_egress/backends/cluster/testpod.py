@@ -12,7 +12,7 @@ from pytest_egress.backends.agent import Agent
 from pytest_egress.backends.agent.connection import Connection
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.exec_stream import read_all
-from pytest_egress.backends.cluster.pod import CONTAINER, OUTSIDE_PORT, PROXY, WITNESS_PORT
+from pytest_egress.backends.cluster.pod import CONTAINER, OUTSIDE_PORTS, PROXY, WITNESS_PORT
 from pytest_egress.backends.cluster.progress import Say, until
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.backends.docker.pod import tell
@@ -208,7 +208,8 @@ class TestPod:
         """Let a new stream carry what the pod's proxy dials and says."""
         connection.listen("127.0.0.1", WITNESS_PORT, "witness", self._witnessed)
         if self._outside is not None:
-            connection.listen("127.0.0.1", OUTSIDE_PORT, "outside", self._dialled)
+            for port in OUTSIDE_PORTS:
+                connection.listen("127.0.0.1", port, f"outside-{port}", self._dialled)
             server = (self._name_server, 53) if self._name_server else None
             domains = (_DOMAIN,) if server else ()
             connection.serve_names("127.0.0.1", 53, self._answer, domains=domains, upstream=server)

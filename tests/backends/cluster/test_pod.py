@@ -61,7 +61,7 @@ def test_redirect_runs_in_the_proxys_own_image() -> None:
     rules = pod["metadata"]["annotations"]["pytest-egress/rules"].splitlines()
     assert rules.count("COMMIT") == 2
     assert rules[rules.index("COMMIT") - 1] == (
-        "-A EGRESS_OUTSIDE -p tcp -j REDIRECT --to-ports 15095"
+        "-A EGRESS_OUTSIDE -p tcp -j REDIRECT --to-ports 15070-15085"
     )
     assert rules[-2:] == ["-A EGRESS_CLOSED -j DROP", "COMMIT"]
     assert "-A EGRESS_CLOSED -p tcp -d 10.96.0.7/32 --dport 15012 -j RETURN" in rules
