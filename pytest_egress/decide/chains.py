@@ -49,7 +49,7 @@ class Listeners:
 
 
 def choose_chain(listener: _Json, call: Call) -> tuple[_Json | None, int, str]:
-    """The filter chain, its index (-1: the default) and why; None where none matches.
+    """The filter chain, its index (-1: the default) and why; None where none matches, or several.
 
     Each criterion keeps the chains that match it best; where none does, those that do not ask for
     it stay.
@@ -81,7 +81,8 @@ def choose_chain(listener: _Json, call: Call) -> tuple[_Json | None, int, str]:
     for criterion, rank in criteria:
         chains = _best(chains, criterion, rank)
     if len(chains) > 1:
-        raise AssertionError(f"{listener['name']}: chains with one match: {chains}")
+        why = f"{len(chains)} filter chains match it alike: Envoy refuses such a listener"
+        return None, -1, why
     if chains:
         index, chain = chains[0]
         return chain, index, _matched(chain.get("filter_chain_match", {}), call)

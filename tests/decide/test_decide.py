@@ -16,6 +16,7 @@ from tests.conformance.compare import EXPLAINED
 from tests.observed import document, documents, entry
 
 OUTSIDE = "203.0.113.5"
+_BOTH = ["a.example", "b.example"]
 
 
 def program(*texts: str) -> Program:
@@ -75,6 +76,20 @@ def test_a_server_name_decides() -> None:
     assert "the server name is c.example, the other chains are for" in told[1]
     assert "b.example" in told[1]
     assert decide(two, Call(443, "tls", OUTSIDE)).verdict == "blocked"
+
+
+def test_chains_that_match_alike() -> None:
+    """Envoy refuses the listener that istiod makes of this: no chain is taken for the right one."""
+    to_a = [{"destination": {"host": "a.example", "port": {"number": 443}}}]
+    rules = [
+        {"match": [{"sniHosts": _BOTH}], "route": to_a},
+        {"match": [{"sniHosts": ["a.example"]}], "route": to_a},
+    ]
+    service = document("VirtualService", "vs", "default", {"hosts": _BOTH, "tls": rules})
+    both = program(entry("a", "a.example", {443: "TLS"}), service)
+    told = decide(both, Call(443, "tls", OUTSIDE, sni="a.example"))
+    assert (told.verdict, told.listener, told.cluster) == ("error", "0.0.0.0_443", "")
+    assert steps(told)["filter chain"][1].startswith("2 filter chains match it alike")
 
 
 def test_an_address_of_its_own() -> None:
