@@ -40,7 +40,8 @@ def run_steps(shell: Shell, steps: Iterable[Step], temp: Path) -> tuple[list[str
             assert step.uses in OTHERS
             if step.uses == "actions/upload-artifact":
                 # Relative paths start in the repository, where the shell does.
-                shell(f"test -e '{step.given['path']}'")
+                for path in step.given["path"].splitlines():
+                    shell(f"test -e '{path}'")
                 told.append("uploaded")
             continue
         done = shell(
@@ -77,10 +78,12 @@ def break_contract(repository: Path) -> None:
     path.write_text(text.replace("number: 443", "number: 8443"), encoding="utf-8")
 
 
-def refuse_contract(repository: Path) -> None:
+def refuse_contract(repository: Path, port: int = 443) -> None:
     """Istiod would refuse it."""
     path = repository / "egress/weather.yaml"
-    path.write_text(path.read_text("utf-8").replace("number: 443", "number: 0"), encoding="utf-8")
+    text = path.read_text("utf-8")
+    assert f"number: {port}" in text
+    path.write_text(text.replace(f"number: {port}", "number: 0"), encoding="utf-8")
 
 
 def test_github_workflow(shell: Shell, repository: Path, tmp_path: Path) -> None:
@@ -88,6 +91,7 @@ def test_github_workflow(shell: Shell, repository: Path, tmp_path: Path) -> None
     steps = list(github_workflow(RECIPES / "github/egress.yaml", tmp_path))
     told, good = run_steps(shell, steps, tmp_path / "temp")
     assert good, told
+    assert (repository / "egress.html").exists()
     assert told[-1] == "uploaded"
     assert failures(repository / "egress.xml") == 0
     refuse_contract(repository)
@@ -117,6 +121,8 @@ def test_github_action(shell: Shell, repository: Path, tmp_path: Path) -> None:
     break_contract(repository)
     told, good = run_steps(shell, steps, temp)
     assert not good
+    assert "::error " in "".join(told)
+    assert "egress" in (temp / "github_step_summary").read_text("utf-8")
     assert told[-1] == "uploaded"
     assert failures(report) > 0
 
@@ -130,19 +136,24 @@ def test_github_action_without_anything(shell: Shell, repository: Path, tmp_path
 
 
 def test_gitlab(shell: Shell, repository: Path) -> None:
-    """Both reports are there, also after the contract was refused: with the place of each flaw."""
+    """Every report is there; a test that fails is in them, and a refused contract ends the job."""
     step, job = gitlab_job(RECIPES / "gitlab/.gitlab-ci.yml", repository)
     shell(step.script, **step.environment)
-    reports = job["artifacts"]["reports"]
-    assert failures(repository / reports["junit"]) == 0
-    quality = repository / reports["codequality"]
-    assert json.loads(quality.read_text("utf-8")) == []
-    refuse_contract(repository)
+    artifacts = job["artifacts"]
+    reports = {name: repository / path for name, path in artifacts["reports"].items()}
+    assert failures(reports["junit"]) == 0
+    assert json.loads(reports["codequality"].read_text("utf-8")) == []
+    assert json.loads(reports["annotations"].read_text("utf-8"))
+    [page] = artifacts["paths"]
+    assert (repository / page).read_text("utf-8").startswith("<!DOCTYPE html>")
+    break_contract(repository)
+    assert shell(step.script, check=False, **step.environment).returncode == 1
+    assert failures(reports["junit"]) > 0
+    assert json.loads(reports["codequality"].read_text("utf-8"))
+    refuse_contract(repository, 8443)
     done = shell(step.script, check=False, **step.environment)
     assert done.returncode == 1
     assert "egress/weather.yaml:" in done.stdout
-    [flaw] = json.loads(quality.read_text("utf-8"))
-    assert flaw["location"]["path"] == "egress/weather.yaml"
 
 
 def test_jenkins(shell: Shell, repository: Path) -> None:
