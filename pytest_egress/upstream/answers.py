@@ -20,7 +20,16 @@ from pytest_egress.upstream.conduct import (
 from pytest_egress.upstream.link import Link
 from pytest_egress.upstream.site import TOKEN_HEADER
 
-__all__ = ["Answer", "Reset", "Silent", "bare_host", "decide", "most_kept", "request_of"]
+__all__ = [
+    "Answer",
+    "Reset",
+    "Silent",
+    "bare_host",
+    "decide",
+    "is_served",
+    "most_kept",
+    "request_of",
+]
 
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\0\0\0\0\2\x08\1"  # one message of two bytes: field 1 (status) is 1 (SERVING)
@@ -49,8 +58,12 @@ def bare_host(authority: str) -> str:
 
 def most_kept(link: Link, authority: str) -> int:
     """Return how many bytes of a request's body are kept: all where an application reads it."""
-    effect = link.effect(bare_host(authority), link.record.sni)
-    return sys.maxsize if isinstance(effect.conduct, Serve) else _MOST_KEPT
+    return sys.maxsize if is_served(link, bare_host(authority)) else _MOST_KEPT
+
+
+def is_served(link: Link, host: str) -> bool:
+    """Whether an application of the user's answers, which may take its time."""
+    return isinstance(link.effect(host, link.record.sni).conduct, Serve)
 
 
 def request_of(

@@ -158,7 +158,8 @@ class _Exchange:
             raise
         except Exception as error:  # noqa: BLE001 - told by whoever waits, or by the log
             if self._answered.done():
-                LOGGER.error("it failed after its answer, behind to()", exc_info=error)
+                what = f"{self._request.method} {self._request.path}"
+                LOGGER.error("%s failed after its answer, behind to()", what, exc_info=error)
             else:
                 self._answered.set_exception(error)
         else:

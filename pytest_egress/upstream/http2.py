@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -19,6 +21,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
+from pytest_egress.received import Request
 from pytest_egress.upstream import answers
 from pytest_egress.upstream.answers import Answer, Reset, Silent
 from pytest_egress.upstream.link import CHUNK, Link
@@ -26,6 +29,7 @@ from pytest_egress.upstream.link import CHUNK, Link
 __all__ = ["serve"]
 
 _MOST_OPEN = 192
+_POLL = 0.005  # seconds between two looks at applications that are answering
 
 
 def serve(link: Link, data: bytes) -> None:
@@ -68,6 +72,8 @@ class _Server:
         self._link = link
         self._connection = H2Connection(H2Configuration(client_side=False, header_encoding=None))
         self._streams: dict[int, _Stream] = {}
+        self._answered: SimpleQueue[tuple[int, Answer | Silent | Reset]] = SimpleQueue()
+        self._answering = 0  # requests that applications have not answered yet
         self._open = True
         self._closing = False
 
@@ -83,10 +89,13 @@ class _Server:
                     self._link.record.problem = f"not HTTP/2: {error}"
                 self._flush()  # the GOAWAY that h2 has made of it
                 return
+            self._collect()
             if not self._open:
                 return
             wait = self._send_due()
             self._flush()
+            if self._answering:
+                wait = _POLL if wait is None else min(wait, _POLL)
             self._link.sock.settimeout(wait)
             data = b""
             with contextlib.suppress(TimeoutError):
@@ -138,7 +147,30 @@ class _Server:
             body=bytes(stream.body),
             http_version="HTTP/2",
         )
-        answer = answers.decide(self._link, request)
+        if answers.is_served(self._link, request.host):
+            # In a thread: other requests of this connection do not wait for the application.
+            self._answering += 1
+            thread = threading.Thread(
+                target=self._ask, args=(number, request), name="pytest-egress-answer", daemon=True
+            )
+            thread.start()
+        else:
+            self._decided(number, answers.decide(self._link, request))
+
+    def _ask(self, number: int, request: Request) -> None:
+        self._answered.put((number, answers.decide(self._link, request)))
+
+    def _collect(self) -> None:
+        """Take what applications have answered meanwhile."""
+        while not self._answered.empty():
+            number, answer = self._answered.get()
+            self._answering -= 1
+            if number in self._streams:  # else the client has given it up
+                self._decided(number, answer)
+
+    def _decided(self, number: int, answer: Answer | Silent | Reset) -> None:
+        stream = self._streams[number]
+        method = dict(stream.headers).get(":method", "")
         if isinstance(answer, Silent):
             del self._streams[number]
         elif isinstance(answer, Reset):

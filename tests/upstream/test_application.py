@@ -119,6 +119,36 @@ def test_over_http2(outside: Outside, application: object) -> None:
     assert answer.body.endswith(b" 5")
 
 
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_requests_of_one_http2_connection_do_not_wait_for_each_other(
+    outside: Outside, kind: str
+) -> None:
+    """An application that answers the first only when the second has come."""
+    second = threading.Event()
+
+    def waiting(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/2":
+            second.set()
+        assert second.wait(10)
+        start_response("200 OK", [])
+        return [b"both"]
+
+    async def waiting_too(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"] == "/2":
+            second.set()
+        assert await asyncio.to_thread(second.wait, 10)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"both"})
+
+    outside.host("a.example").to(waiting if kind == "wsgi" else waiting_too)
+    with connect(outside.locate("203.0.113.99", 80), 20) as sock:
+        client = H2Client(sock)
+        streams = [client.send(path, authority="a.example") for path in ("/1", "/2")]
+        assert [client.receive(stream).body for stream in streams] == [b"both"] * 2
+
+
 @pytest.mark.parametrize("application", [wsgi, asgi])
 def test_large_body_is_whole(outside: Outside, application: object) -> None:
     """More than a record keeps otherwise."""
