@@ -290,16 +290,34 @@ class Outside:
         self._workers.submit(link)
         return theirs
 
-    def answer(self, query: bytes, *, udp: bool = True, proxy: bool = False) -> bytes | None:
+    def answer(self, query: bytes, *, udp: bool = True, view: View = "pod") -> bytes | None:
         """Return the answer to a DNS query from elsewhere; None: none is to be sent.
 
         Args:
             query: as it came.
             udp: whether over UDP, where an answer may be too large.
-            proxy: it is of a pod's proxy, not of the pod's application: each has its own turns.
+            view: who asks: ``pod``, ``far`` (a proxy that dials simulated addresses) or ``proxy``
+                (one that dials loopback). Each has its own turns.
         """
-        responder = self._far if proxy else self._servers["pod"].responder
+        responder = self._far if view == "far" else self._servers[view].responder
         return responder.respond(query, udp=udp)
+
+    def watch(self, watcher: Callable[[str, int], None]) -> Callable[[], None]:
+        """Tell ``watcher`` of every loopback address and port that answers, now and later.
+
+        It is called while the outside is locked, so it must not wait. Returns what ends that.
+        """
+        with self._lock:
+            self._places.watchers.append(watcher)
+            for where in self._places.open():
+                watcher(*where)
+
+        def end() -> None:
+            with self._lock:
+                if watcher in self._places.watchers:
+                    self._places.watchers.remove(watcher)
+
+        return end
 
     def real(self, address: str, port: int) -> tuple[str, int] | None:
         """Return what a loopback address and port stand for; None if several, or nothing."""

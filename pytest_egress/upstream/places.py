@@ -97,6 +97,8 @@ class Places:
         self._by_loopback: dict[tuple[str, int], tuple[Place, Slot]] = {}
         self.default = Place(str(_NETWORK[1]) if distinct else _ONLY)
         self._places = [self.default]
+        #: Told of each address and port of loopback at which something answers from now on.
+        self.watchers: list[Callable[[str, int], None]] = []
 
     def __iter__(self) -> Iterator[Place]:
         return iter(list(self._places))
@@ -169,6 +171,10 @@ class Places:
         """Return the place and slot behind a loopback address and port."""
         return self._by_loopback.get((ip, number))
 
+    def open(self) -> list[tuple[str, int]]:
+        """Return every loopback address and port at which something answers."""
+        return list(self._by_loopback)
+
     def room(self) -> int:
         """Return how many more sockets may listen before they take a quarter of all files."""
         import resource
@@ -194,4 +200,6 @@ class Places:
         place.doors[slot] = door
         self._by_loopback[place.ip, door.number] = (place, slot)
         door.become(self._state(place, slot))
+        for watcher in self.watchers:
+            watcher(place.ip, door.number)
         return door.number

@@ -198,8 +198,12 @@ class Connection:
         request = {"op": "listen", "address": address, "port": port, "name": name}
         return int(self.ask(request, _SILENCE)["port"])
 
-    def dial(self, address: str, port: int, timeout: float) -> tuple[socket.socket, str]:
+    def dial(
+        self, address: str, port: int, timeout: float, *, path: str = ""
+    ) -> tuple[socket.socket, str]:
         """Connect from the pod; returns this machine's end and the source address there.
+
+        With a ``path``, connect to that Unix socket of the pod.
 
         Raises:
             OSError: it cannot be connected.
@@ -208,7 +212,7 @@ class Connection:
         number = next(self._tunnel_numbers)
         ours, theirs = socket.socketpair()
         self._tunnels.add(number, theirs)
-        request = {"op": "dial", "address": address, "port": port, "timeout": timeout}
+        request = {"op": "dial", "address": address, "port": port, "timeout": timeout, "path": path}
         try:
             answer = self.ask({**request, "tunnel": number}, timeout + _SILENCE)
         except BaseException as error:

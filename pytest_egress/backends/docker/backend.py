@@ -56,6 +56,7 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
         self._pod_image = pod_image
         self._standby_pod: Future[DockerPod] | None = None
         self._swept = False
+        self._refused_capture = ""
 
     @property
     def lacking(self) -> Mapping[Capability, str]:
@@ -64,6 +65,12 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
             "gateways": "the gateway would be a second proxy with a network of its own: use "
             "--egress-backend=local or kind"
         }
+        if self._refused_capture:
+            reason = (
+                "it takes a container with the capability NET_ADMIN and a kernel with nf_tables: "
+                f"{self._refused_capture}"
+            )
+            lacking |= {"pod-exec": reason, "pod-serve": reason, "pod-run": reason}
         if self.live:
             lacking["simulate"] = "the real outside is asked (--egress-live)"
             lacking["dns-proxy"] = "names are those of the container's network (--egress-live)"
@@ -101,7 +108,14 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
         program = self._compile(contract, workload)
         self._refuse_gateways(contract)
         pod = self._take_pod()
-        proxy = DockerProxy(
+        proxies: type[DockerProxy] = DockerProxy
+        meshes: type[DockerMesh] = DockerMesh
+        if pod.refused:
+            from pytest_egress.backends.docker.unredirected import SocketMesh, SocketProxy
+
+            proxies, meshes = SocketProxy, SocketMesh
+            self._refused_capture = pod.refused
+        proxy = proxies(
             program,
             pod,
             self._envoy_image,
@@ -110,7 +124,7 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
             live=self.live,
             pod_root=self.pod_root,
         )
-        mesh = DockerMesh(
+        mesh = meshes(
             contract,
             workload,
             proxy,

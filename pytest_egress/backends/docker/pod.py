@@ -27,6 +27,7 @@ __all__ = [
     "NAMES_PORT",
     "PROXY_NAMES",
     "PROXY_USER",
+    "SOCKETS",
     "WITNESS",
     "DockerPod",
     "tell",
@@ -44,10 +45,8 @@ LIVE_CONTROL = ("127.0.0.1", 15998)
 CA_PATH = "/etc/pytest-egress/ca.pem"
 
 _ANY = "0.0.0.0"  # noqa: S104  of a namespace that nobody else is in
-_REFUSED = (
-    "the test pod needs the capability NET_ADMIN in its own network namespace, and a kernel with "
-    "nf_tables"
-)
+#: Where the proxy's Unix sockets are, in a volume that pod and proxy share.
+SOCKETS = "/run/pytest-egress"
 
 
 class DockerPod:
@@ -73,6 +72,8 @@ class DockerPod:
         self.heard: Callable[[str, DnsAnswer], None] | None = None
         #: Takes the connections of the proxy's access log.
         self.witness: Path | None = None
+        #: Empty where the kernel redirects the pod's traffic to the proxy, else what refuses it.
+        self.refused = ""
         self._closed = False
         self._lock = threading.Lock()
         self._container: Container | None = None
@@ -100,7 +101,8 @@ class DockerPod:
     def shared(self) -> dict[str, Any]:
         """How another container becomes a part of the pod; it ends with the pod."""
         name = f"container:{self.container.id}"
-        return {"network_mode": name, "pid_mode": name}
+        volumes = [str(self.container.id)] if self.refused else []
+        return {"network_mode": name, "pid_mode": name, "volumes_from": volumes}
 
     def running(self) -> bool:
         """Whether the agent is there."""
@@ -130,6 +132,7 @@ class DockerPod:
             stdin_open=True,
             cap_add=["NET_ADMIN"],
             dns_search=["."],
+            volumes=[SOCKETS],
             network_mode="bridge" if self._live else "none",
             hostname="pytest-egress",
         )
@@ -150,15 +153,8 @@ class DockerPod:
 
     def _capture(self) -> None:
         connection = self.agent.connection
+        connection.listen(*WITNESS, "witness", self._report)
         try:
-            if self._live:
-                connection.listen(*LIVE_CONTROL, "control", self._control)
-            else:
-                connection.listen(_ANY, _OUTSIDE_PORT, "outside", self._take)
-                # Where a redirect leads: an answer from another address is not translated back.
-                connection.serve_names("127.0.0.1", NAMES_PORT, self._name)
-                connection.serve_names(*PROXY_NAMES, self._proxy_name, name="proxy")
-            connection.listen(*WITNESS, "witness", self._report)
             connection.capture(
                 tcp=CAPTURE_PORT,
                 dns=None if self._live else NAMES_PORT,
@@ -166,9 +162,16 @@ class DockerPod:
                 outside=None if self._live else _OUTSIDE_PORT,
             )
         except ProbeError as error:
-            raise BackendError(
-                "the test pod's network cannot be captured", str(error), _REFUSED
-            ) from None
+            # The proxy is then dialled at a Unix socket, which it makes there.
+            self.refused = str(error)
+            self.agent.exec(["chmod", "1777", SOCKETS])
+        if self._live:
+            connection.listen(*LIVE_CONTROL, "control", self._control)
+        elif not self.refused:
+            connection.listen(_ANY, _OUTSIDE_PORT, "outside", self._take)
+            # Where a redirect leads: an answer from another address is not translated back.
+            connection.serve_names("127.0.0.1", NAMES_PORT, self._name)
+            connection.serve_names(*PROXY_NAMES, self._proxy_name, name="proxy")
 
     def _take(self, client: str, destination: tuple[str, int]) -> socket.socket | None:
         if self._closed:
@@ -189,7 +192,7 @@ class DockerPod:
         return self._outside.answer(query, udp=udp)
 
     def _proxy_name(self, query: bytes, udp: bool) -> bytes | None:
-        return self._outside.answer(query, udp=udp, proxy=True)
+        return self._outside.answer(query, udp=udp, view="far")
 
     def _report(self, _: str, __: tuple[str, int]) -> socket.socket | None:
         if self.witness is None:

@@ -21,21 +21,21 @@ from pytest_egress.backends.docker.stream import AttachedStream, Tail
 from pytest_egress.backends.trust_store import os_bundle
 from pytest_egress.backends.witness import Witness
 from pytest_egress.envoy import Program
-from pytest_egress.envoy.embed import Sockets, embed
+from pytest_egress.envoy.embed import Places, Sockets, embed
 from pytest_egress.envoy.instruments import CONTROL_CLUSTER, CONTROL_IN_POD
 from pytest_egress.envoy.secrets import Secrets
 from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence
-from pytest_egress.probe import Options, Target
+from pytest_egress.probe import Attempt, Options, Target
 from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-__all__ = ["DockerProxy"]
+__all__ = ["ADMIN", "DockerProxy"]
 
 _CONFIG = "/etc/pytest-egress/envoy.json"
-_ADMIN = ("127.0.0.1", 15000)  # as in Istio's pods
+ADMIN = ("127.0.0.1", 15000)  # as in Istio's pods
 _RECORD_TIMEOUT = 5.0  # seconds
 _CONTROLS = 2  # the first opens the connection to the witness, meanwhile its record may be lost
 _LOOK = 0.5  # seconds between two looks at whether the container has ended
@@ -71,7 +71,12 @@ class DockerProxy:
         outside: signs the positive control.
         live: the real outside is asked.
         pod_root: the directory that stands for the root of the pod.
+
+    Attributes:
+        control: where the positive control is sent.
     """
+
+    control = CONTROL_IN_POD
 
     def __init__(
         self,
@@ -100,20 +105,13 @@ class DockerProxy:
 
     def bootstrap(self, _: object = None) -> dict[str, Any]:
         """The bootstrap that Envoy is given."""
-        sockets = Sockets(
-            listeners={},
-            admin=_ADMIN,
-            witness=WITNESS,
-            control=LIVE_CONTROL if self._live else CONTROL_IN_POD,
-            in_pod=True,
-        )
         live = self._live
         secrets = Secrets(
             lambda: os_bundle(self._pod_root) if live else str(self._outside.ca_file),
             self._pod_root,
             simulated=not live,
         )
-        return embed(self.program, sockets, None if live else _TrueAddresses(), secrets)
+        return embed(self.program, self._sockets(), None if live else self._places(), secrets)
 
     def configure(self, _: float, __: object = None) -> None:
         """Start Envoy with its bootstrap.
@@ -213,21 +211,39 @@ class DockerProxy:
 
     def _control(self) -> str:
         """Pass the positive control through the proxy; empty, or what went wrong."""
-        target = Target("tcp", *CONTROL_IN_POD, "")
-        options = Options(address=CONTROL_IN_POD[0], timeout=5.0)
+        target = Target("tcp", *self.control, "")
+        options = Options(address=self.control[0], timeout=5.0)
         try:
-            probed = self.pod.agent.probe(target, options)
+            attempt, source = self._attempt(target, options)
         except BackendError as error:
             return f"the test pod is gone: {error.tried}"
-        attempt = probed.attempt
         signature = f"EGRESS-UPSTREAM {self._outside.sign(attempt.nonce)}\r\n".encode()
         if signature not in attempt.received:
             seen = attempt.failure.message if attempt.failure else repr(attempt.received)
             return f"the positive control did not come back through it: {seen}"
-        records = self.records(probed.source)
+        records = self.records(source)
         if not any(record.cluster == CONTROL_CLUSTER for record in records):
             return "its record of the positive control did not arrive"
         return ""
+
+    def _attempt(self, target: Target, options: Options) -> tuple[Attempt, str]:
+        """Attempt the control; returns the attempt and its source."""
+        probed = self.pod.agent.probe(target, options)
+        return probed.attempt, probed.source
+
+    def _sockets(self) -> Sockets:
+        """Where Envoy is spoken to."""
+        return Sockets(
+            listeners={},
+            admin=ADMIN,
+            witness=WITNESS,
+            control=LIVE_CONTROL if self._live else CONTROL_IN_POD,
+            in_pod=True,
+        )
+
+    def _places(self) -> Places:
+        """Where the simulated outside is, for Envoy."""
+        return _TrueAddresses()
 
     def _must_live(self) -> None:
         """Return while the container runs.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_egress.backends.agent import Agent
+from pytest_egress.backends.agent.inside.tunnel import Tunnels
 from pytest_egress.probe import DnsResolver, Options, Target
 from pytest_egress.upstream import Outside
 
@@ -152,6 +153,17 @@ def test_tunnels_end_with_the_stream(agent: Agent) -> None:
             waiting.start()
             assert sock.recv(1) == b""
             waiting.join()
+
+
+def test_socket_that_comes_too_late_is_closed() -> None:
+    """A stream that ends while a connection is accepted leaves nothing open."""
+    tunnels = Tunnels(lambda _: None)
+    tunnels.close()
+    ours, theirs = socket.socketpair()
+    with ours:
+        tunnels.add(1, theirs)
+        assert theirs.fileno() == -1
+        assert ours.recv(1) == b""
 
 
 def test_services_are_started_with_each_stream(

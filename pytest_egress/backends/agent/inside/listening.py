@@ -44,7 +44,13 @@ class Listening:
         return {"port": listener.getsockname()[1]}
 
     def dial(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Connect to ``address`` and ``port`` for the other side's connection ``tunnel``."""
+        """Connect to ``address`` and ``port`` for the other side's connection ``tunnel``.
+
+        With ``path``, to that Unix socket.
+        """
+        if request.get("path"):
+            self.tunnels.add(request["tunnel"], _unix(request["path"], request["timeout"]))
+            return {"source": ""}
         sock = connect(
             request["address"], request["port"], request["timeout"], bind=self._ports.bind
         )
@@ -66,6 +72,17 @@ class Listening:
             self._send({"accepted": name, "t": number, "peer": _text(peer), "to": [address, port]})
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.tunnels.add(number, sock)
+
+
+def _unix(path: str, timeout: float) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _bind(address: str, port: int) -> socket.socket:

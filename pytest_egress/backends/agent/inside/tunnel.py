@@ -61,7 +61,8 @@ class Tunnels:
     def add(self, ident: int, sock: socket.socket) -> None:
         """Carry ``sock``, which is closed when both ways have ended."""
         sock.setblocking(False)
-        self._do(lambda: self._begin(_End(ident, sock)))
+        if not self._do(lambda: self._begin(_End(ident, sock))):
+            sock.close()
 
     def take(self, message: dict[str, Any]) -> None:
         """Take what the other side says of a connection."""
@@ -85,10 +86,11 @@ class Tunnels:
             if thread is not threading.current_thread():
                 thread.join(5)
 
-    def _do(self, action: Callable[[], None]) -> None:
+    def _do(self, action: Callable[[], None]) -> bool:
+        """Have the thread do something; False when there is none any more."""
         with self._lock:
             if self._closing:
-                return
+                return False
             self._todo.append(action)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -96,6 +98,7 @@ class Tunnels:
                 )
                 self._thread.start()
         self._ring()
+        return True
 
     def _ring(self) -> None:
         with contextlib.suppress(OSError):  # full: it is awake
