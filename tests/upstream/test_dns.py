@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_egress.upstream import Outside
 from pytest_egress.upstream.dns import Responder
-from pytest_egress.upstream.zone import Reply
+from pytest_egress.upstream.zone import Reply, View
 
 from .clients import connect, parse, query, resolve
 
@@ -43,6 +43,25 @@ def test_views_agree(outside: Outside) -> None:
     assert pod == ("203.0.113.10", "203.0.113.11")
     assert proxy == tuple(outside.locate(address, 443)[0] for address in pod)
     assert len(set(proxy)) == 2
+
+
+def test_far_proxy_has_turns_of_its_own(outside: Outside) -> None:
+    """It sees what the pod sees; what the pod has asked takes nothing from it."""
+    outside.host("a.example").lookups(["203.0.113.10"], ["203.0.113.11"])
+
+    def asked(view: View) -> tuple[str, ...]:
+        answer = outside.answer(query("a.example"), view=view)
+        assert answer is not None
+        return parse(answer).addresses
+
+    assert asked("pod") == ("203.0.113.10",)
+    assert asked("far") == ("203.0.113.10",)
+    assert asked("far") == ("203.0.113.11",)
+    assert ipaddress.ip_address(asked("proxy")[0]).is_loopback
+    before = outside.dns_generation
+    outside.host("a.example").addresses("203.0.113.12")
+    assert outside.dns_generation > before
+    assert asked("far") == ("203.0.113.12",)
 
 
 def test_question_comes_back_as_it_was_spelled(outside: Outside) -> None:

@@ -299,3 +299,17 @@ def test_connections_are_served_at_the_same_time(outside: Outside) -> None:
         slow.sendall(PROBE)
         assert answers(outside, outside.locate("203.0.113.11", 80))
     assert time.monotonic() - began < 4
+
+
+def test_whoever_watches_is_told_of_every_place(outside: Outside) -> None:
+    """Those that answer already, those to come, and none after the end."""
+    first = outside.locate("203.0.113.10", 443, dedicated=True)
+    seen: list[tuple[str, int]] = []
+    end = outside.watch(lambda ip, port: seen.append((ip, port)))
+    assert first in seen
+    second = outside.locate("203.0.113.11", 8443, dedicated=True)
+    assert second in seen
+    end()
+    end()
+    third = outside.locate("203.0.113.12", 9443, dedicated=True)
+    assert third not in seen

@@ -134,6 +134,49 @@ def test_dial_from_the_pod(agent: Agent) -> None:
             assert sock.recv(100) == b""
 
 
+def test_dial_of_a_unix_socket_in_the_pod(agent: Agent, tmp_path: Path) -> None:
+    """Where a proxy listens whose traffic the kernel does not redirect."""
+    path = str(tmp_path / "proxy.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        sock, _ = agent.connection.dial("", 0, 5, path=path)
+        served, _ = listener.accept()
+        with sock, served:
+            sock.sendall(b"PROXY")
+            assert served.recv(100) == b"PROXY"
+    with pytest.raises(OSError, match="refused"):
+        agent.connection.dial("", 0, 5, path=path)
+
+
+def test_commands_tell_what_they_write_as_it_comes(agent: Agent) -> None:
+    """And end when they are cancelled."""
+    heard: list[tuple[int, bytes]] = []
+    spoken = threading.Event()
+
+    def output(descriptor: int, data: bytes) -> None:
+        heard.append((descriptor, data))
+        spoken.set()
+
+    command = ["sh", "-c", "echo ready >&2; exec sleep 60"]
+    number, answer = agent.connection.begin({"argv": command, "timeout": None}, output)
+    assert spoken.wait(30)
+    assert heard == [(2, b"ready\n")]
+    assert not answer.done()
+    agent.connection.send({"op": "cancel", "of": number})
+    assert answer.result(30)["result"]["returncode"] == -9
+
+
+def test_command_that_is_cancelled_before_it_has_started(agent: Agent) -> None:
+    """It is not forgotten: the request may still wait for its turn."""
+    for _ in range(20):
+        number, answer = agent.connection.begin(
+            {"argv": ["sleep", "60"], "timeout": None}, lambda *_: None
+        )
+        agent.connection.send({"op": "cancel", "of": number})
+        assert answer.result(30)["result"]["returncode"] == -9
+
+
 def test_refused_dial_is_an_os_error(agent: Agent) -> None:
     """As it would be from this machine."""
     with socket.socket() as sock:

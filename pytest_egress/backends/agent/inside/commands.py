@@ -29,6 +29,7 @@ class Commands:
         self._send = send
         self._lock = threading.Lock()
         self._running: dict[Any, subprocess.Popen[bytes]] = {}
+        self._ended = False
         self._cancelled: set[Any] = set()
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -43,33 +44,41 @@ class Commands:
 
         sinks = [send(1), send(2)] if request.get("stream") else [None, None]
         environment = {**os.environ, **request.get("env", {})}
-        process = subprocess.Popen(  # noqa: S603  it is what was asked for
-            request["argv"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            cwd=request.get("cwd"),
-            start_new_session=True,
-        )
-        with self._lock:
-            self._running[request.get("id")] = process
+        with self._lock:  # no command starts unseen by `kill`
+            if self._ended:
+                raise ProcessLookupError("the agent is about to end")
+            process = subprocess.Popen(  # noqa: S603  it is what was asked for
+                request["argv"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd=request.get("cwd"),
+                start_new_session=True,
+            )
+            self._running[ident] = process
+            if ident in self._cancelled:  # before it was here
+                self._cancelled.discard(ident)
+                _kill(process)
         try:
             return _watch(process, unpack(request.get("input", "")), request.get("timeout"), sinks)
         finally:
             with self._lock:
-                self._running.pop(request.get("id"), None)
+                self._running.pop(ident, None)
 
     def cancel(self, ident: Any) -> None:
         """Kill the command of a request; its answer comes all the same."""
         with self._lock:
             process = self._running.get(ident)
+            if process is None:
+                self._cancelled.add(ident)
         if process is not None:
             _kill(process)
 
     def kill(self) -> None:
-        """Kill every command."""
+        """Kill every command; none starts any more."""
         with self._lock:
+            self._ended = True
             running = list(self._running.values())
         for process in running:
             _kill(process)
