@@ -67,6 +67,7 @@ class ClusterBackend:
         self._private: PrivateDirectory | None = None
         self._outside: Outside | None = None
         self._declared: Contract | None = None
+        self._checked: tuple[Contract, str] | None = None  # the last, and who asked
         self._place: Place | None = None
 
     @property
@@ -112,10 +113,10 @@ class ClusterBackend:
             ContractError: it holds what has no meaning in namespaces of its own.
         """
         with self._lock:
+            self._refuse(contract, workload.namespace)
             if contract is not self._declared:
                 from pytest_egress.backends.declaring import declare
 
-                self._refuse(contract)
                 declare(self.outside, contract)
                 self._declared = contract
             return self.place().enforce(contract, workload)
@@ -175,14 +176,24 @@ class ClusterBackend:
                 self._private = PrivateDirectory()
             return self._private
 
-    def _refuse(self, contract: Contract) -> None:
+    def _refuse(self, contract: Contract, namespace: str) -> None:
+        """Return if a contract can be enforced for workloads of a namespace.
+
+        Raises:
+            CapabilityError: it leads through an egress gateway.
+            ContractError: it holds what has no meaning, or another one, in namespaces of its own.
+        """
+        known, asked = self._checked or (None, "")
+        if known is contract and asked == namespace:
+            return
         from pytest_egress.backends.cluster.layout import refusals
 
-        problems = refusals(contract)
+        problems = refusals(contract, namespace)
         if problems:
             raise ContractError(problems)
         if contract.gateways:
             raise CapabilityError(self.name, "gateways", self.lacking["gateways"])
+        self._checked = (contract, namespace)
 
 
 def create(get: Get) -> ClusterBackend:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_egress.backends.cluster.rivals import contradictions
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.resources import Resource, Sidecar, Workload
@@ -91,9 +92,14 @@ class Placed:
         return self.plural, self.namespace, self.name
 
 
-def refusals(contract: Contract) -> list[Problem]:
-    """What of a valid contract has no meaning in namespaces of its own."""
-    return list(_refusals(contract))
+def refusals(contract: Contract, namespace: str) -> list[Problem]:
+    """What of a valid contract has no meaning, or another one, in namespaces of its own.
+
+    Args:
+        contract: it.
+        namespace: of the workload that asks.
+    """
+    return [*_refusals(contract), *contradictions(contract, namespace)]
 
 
 def _refusals(contract: Contract) -> Iterator[Problem]:

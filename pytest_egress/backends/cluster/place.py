@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
@@ -20,6 +22,7 @@ from pytest_egress.backends.cluster.pod import (
 from pytest_egress.backends.cluster.progress import Say, step
 from pytest_egress.backends.cluster.proxy import SidecarProxy
 from pytest_egress.backends.cluster.reading import Reading
+from pytest_egress.backends.cluster.rivals import rivals
 from pytest_egress.backends.cluster.testpod import TestPod
 from pytest_egress.errors import BackendError
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Place"]
 
+_TICK = 0.1  # seconds, between tries to be younger
 _AT_ONCE = 8  # requests under way at the same time
 
 
@@ -85,6 +89,7 @@ class Place:
         self._lock = threading.RLock()
         self._namespaces: set[str] = set()
         self._applied: dict[tuple[str, str, str], Placed] = {}
+        self._born: dict[tuple[str, str, str], str] = {}  # by the cluster's clock
         self._current: tuple[Contract, Workload] | None = None
         self._generation = 0
         self._proxies: list[tuple[Workload, SidecarProxy]] = []
@@ -184,14 +189,45 @@ class Place:
         for name in {spaces[workload.namespace], *(it.pod.namespace for _, it in self._proxies)}:
             control |= {it.key: it for it in control_objects(name, self._generation)}
         gone = [it for key, it in self._applied.items() if key not in wanted | control]
-        changed = [it for key, it in wanted.items() if not self._has(key, it)]
+        by_origin = {id(it.origin): it for it in wanted.values() if it.origin is not None}
+        groups = [
+            [by_origin[id(it)] for it in group if id(it) in by_origin]
+            for group in rivals(contract, workload.namespace)
+        ]
+        late = [group for group in groups if not self._in_turn(group)]
+        apart = {it.key for group in late for it in group}
+        changed = [it for key, it in wanted.items() if key not in apart and not self._has(key, it)]
         with (
             step(f"applying {len(changed)} objects", self._say),
             ThreadPoolExecutor(_AT_ONCE, "pytest-egress-apply") as executor,
         ):
             list(executor.map(self._remove, gone))
             list(executor.map(self._put, changed))
+            list(executor.map(self._put_in_turn, late))
             list(executor.map(self._put, control.values()))
+
+    def _in_turn(self, group: list[Placed]) -> bool:
+        """Whether rivals are there as they are wanted, each younger than those before it."""
+        born = [self._born.get(it.key, "") for it in group if self._has(it.key, it)]
+        return len(born) == len(group) and all(one < other for one, other in pairwise(born))
+
+    def _put_in_turn(self, group: list[Placed]) -> None:
+        """Create rivals, each younger than those before it by the cluster's clock.
+
+        That one tells whole seconds.
+        """
+        for placed in group:
+            if placed.key in self._applied:
+                self._remove(placed)
+        last = ""
+        for placed in group:
+            while True:
+                self._put(placed)
+                if self._born[placed.key] > last:
+                    break
+                self._remove(placed)
+                time.sleep(_TICK)
+            last = self._born[placed.key]
 
     def _withdraw(self) -> None:
         """Take back what is applied, for a while.
@@ -214,7 +250,8 @@ class Place:
         path = istio_path(placed.namespace, placed.plural, placed.name, version)
         if placed.key not in self._applied:
             base = istio_path(placed.namespace, placed.plural, version=version)
-            self._api.create(base, placed.body, doing)
+            created = self._api.create(base, placed.body, doing)
+            self._born[placed.key] = created["metadata"]["creationTimestamp"]
         else:
             self._replace(path, placed.body, doing)
         self._applied[placed.key] = placed
@@ -239,6 +276,7 @@ class Place:
         path = istio_path(placed.namespace, placed.plural, placed.name, version)
         self._api.delete(path, f"remove {placed.body['kind']} {placed.name}")
         del self._applied[placed.key]
+        self._born.pop(placed.key, None)
 
     def _make_namespaces(self, names: Iterable[str]) -> None:
         from pytest_egress.backends.ownership import labels

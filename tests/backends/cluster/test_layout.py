@@ -151,7 +151,7 @@ def test_mesh_wide_rule_is_refused_at_its_place() -> None:
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
         "metadata:\n  name: all\n  namespace: istio-system\nspec:\n  host: '*.example.com'\n"
     )
-    (problem,) = refusals(contract)
+    (problem,) = refusals(contract, "default")
     assert str(problem).startswith("<string>:5:14: error: DestinationRule of the root namespace")
 
 
@@ -159,7 +159,7 @@ def test_resource_made_in_python_is_refused() -> None:
     """A cluster is given YAML, not what was understood of it."""
     read = loads(ENTRY.format(namespace="default", more="")).service_entries[0]
     made = ServiceEntry(read.metadata, read.hosts, ports=read.ports, locate=read.locate)
-    (problem,) = refusals(Contract(service_entries=(made,)))
+    (problem,) = refusals(Contract(service_entries=(made,)), "default")
     assert "was not read from YAML" in problem.message
 
 
