@@ -222,13 +222,15 @@ class Gathering:
         )
 
     def _finished(self) -> Iterable[Test]:
+        from pytest_egress.report.redact import redacted
         from pytest_egress.report.run import Test
 
         for name, test in self._tests.items():
             if test.has_pod:
                 seconds = round(test.seconds, 6)
                 found = tuple(test.findings), tuple(test.bypasses)
-                yield Test(name, *test.location, test.outcome, seconds, test.message, *found)
+                message = redacted(test.message)
+                yield Test(name, *test.location, test.outcome, seconds, message, *found)
 
     def _tell_coverage(self, run: Run) -> bool:
         """Gather the lines; true where the share is too small."""

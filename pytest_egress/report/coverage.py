@@ -78,7 +78,9 @@ def cover(declared: Iterable[Declaration], facts: Iterable[Fact]) -> Coverage:
         host = it.host.lower()
         if (host, it.port) in clusters:
             exercised.append(it)
-        elif host in called_hosts or any(matches(host, other) for other in called_hosts):
+        elif host in called_hosts or (
+            host.startswith("*") and any(matches(host, other) for other in called_hosts)
+        ):
             never_opened.append(it)
         else:
             never_called.append(it)

@@ -12,6 +12,7 @@ from pytest_egress.contract.resources import Workload
 from pytest_egress.evidence import Evidence, Hop
 from pytest_egress.outcome import Outcome
 from pytest_egress.report.facts import Fact, fact_of_call, fact_of_outcome
+from pytest_egress.report.redact import redacted
 from pytest_egress.report.steps import SIDECAR, Step, steps_of
 from pytest_egress.verdict import Verdict
 
@@ -82,8 +83,8 @@ def finding_of_outcome(outcome: Outcome, test: str, *, words: bool = True) -> Fi
     return Finding(
         fact_of_outcome(outcome, test),
         "probe",
-        outcome.target,
-        outcome.reason,
+        redacted(outcome.target),
+        redacted(outcome.reason),
         _text(outcome.workload),
         outcome.declared_by,
         steps_of(
@@ -97,7 +98,7 @@ def finding_of_outcome(outcome: Outcome, test: str, *, words: bool = True) -> Fi
         outcome.status,
         round(sum(attempt.timings.values()), 6),
         "",
-        outcome.explain() if words else "",
+        redacted(outcome.explain()) if words else "",
     )
 
 
@@ -108,8 +109,8 @@ def finding_of_call(call: Call, test: str) -> Finding:
     return Finding(
         fact_of_call(call, test),
         "call",
-        f"dns://{call.host}" if call.protocol == "dns" else call.target,
-        call.reason,
+        f"dns://{call.host}" if call.protocol == "dns" else redacted(call.target),
+        redacted(call.reason),
         "",
         call.declared_by,
         steps_of(call.verdict, lookup, call.evidence, call.hops, _upstream("", "", call.evidence)),
@@ -117,7 +118,7 @@ def finding_of_call(call: Call, test: str) -> Finding:
         call.status or None,
         None,
         str(call.where or ""),
-        str(call),
+        redacted(str(call)),
     )
 
 
@@ -153,6 +154,8 @@ def _record(hop: Hop) -> dict[str, Any]:
         value = getattr(hop.evidence, item.name)
         if item.name == "proxy" or value in ("", 0, None, frozenset()):
             continue
+        if isinstance(value, str):
+            value = redacted(value)
         found[item.name] = sorted(value) if isinstance(value, frozenset) else value
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pytest_egress.report.run import Run
 from tests.report.runs import RUN, case_of, finding, run_of
 
 MANY = 5000
-SECONDS = 2.0  # that a report of 5,000 outcomes may take to open
+SECONDS = 2.0  # of computing, until a report of 5,000 outcomes is open
 VERDICTS = ("REACHABLE", "BLOCKED", "UNREACHABLE", "UNDECLARED")
 
 # What is read by people needs this contrast (WCAG 2.2, 1.4.3), and its parts are what is measured.
@@ -51,9 +50,18 @@ class Page:
     def __init__(self, browser: Any, path: Path, run: Run) -> None:
         path.write_text(html_of(run), encoding="utf-8")
         self.browser = browser
-        self.path = path
         browser.get_log("browser")
+        browser.execute_cdp_cmd("Performance.enable", {})
+        self._before = self._metric("ProcessTime")
         browser.get(path.as_uri())
+
+    def _metric(self, name: str) -> float:
+        found = self.browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        return float(next(it["value"] for it in found if it["name"] == name))
+
+    def processor_time(self) -> float:
+        """Seconds that the page's process has computed since the page began to open."""
+        return self._metric("ProcessTime") - self._before
 
     def all(self, selector: str) -> list[Any]:
         """The elements that fit."""
@@ -233,7 +241,7 @@ def test_a_link_leads_to_the_line(page: Page) -> None:
 
 
 def test_many_outcomes_open_fast(browser: Any, tmp_path: Path) -> None:
-    """The best of three: how long it takes when the machine has nothing else to do."""
+    """By the processor time of the page's process: how busy the machine is says nothing."""
     cases = [
         case_of(
             f"tests/test_{i // 50}.py::test_{i}",
@@ -242,15 +250,12 @@ def test_many_outcomes_open_fast(browser: Any, tmp_path: Path) -> None:
         )
         for i in range(MANY)
     ]
-    took = []
-    for _ in range(3):
-        page = Page(browser, tmp_path / "many.html", run_of(*cases))
-        took.append(page.ask("return performance.getEntriesByType('navigation')[0].loadEventEnd"))
-    assert min(took) / 1000 <= SECONDS, took
-    started = time.perf_counter()
+    page = Page(browser, tmp_path / "many.html", run_of(*cases))
+    opened = page.processor_time()
+    assert 0 < opened <= SECONDS
     page.all("#filter")[0].send_keys("h4999.example")
     assert page.all("#shown")[0].text == f"1 of {MANY}"
-    assert time.perf_counter() - started <= SECONDS
+    assert page.processor_time() - opened <= SECONDS
     page.keys("\ue015", "\ue007")  # arrow down, enter
     row = page.browser.switch_to.active_element
     assert WHOLE < MANY

@@ -19,6 +19,8 @@ _STATES = {
     "some": "some ports exercised",
     "none": "not exercised",
 }
+_MOST_OPEN = 2000  # lines
+_MOST_ROWS = 100
 _PLACE = re.compile(r"(.*):(\d+):(\d+)", re.DOTALL)
 
 
@@ -47,75 +49,71 @@ def anchors(run: Run) -> dict[Position, str]:
 
 def coverage_section(coverage: Coverage, places: dict[Position, str]) -> Markup:
     """The declared hosts and ports, those that lack a test first."""
-    rows = []
-    for state, found in (
-        ("never called", coverage.never_called),
-        ("never opened", coverage.never_opened),
-        ("exercised", coverage.exercised),
-    ):
-        for it in found:
-            anchor = places.get(_position(it.place))
-            place = tag("a", it.place, href=f"#{anchor}") if anchor else it.place
-            rows.append(
-                tag(
-                    "tr",
-                    tag("td", state, class_=f"state {state.replace(' ', '-')}"),
-                    tag("td", tag("code", f"{it.host}:{it.port}")),
-                    tag("td", it.protocol or "?"),
-                    tag("td", place),
-                )
-            )
-    for target, tests in coverage.undeclared:
-        rows.append(
-            tag(
-                "tr",
-                tag("td", "not declared", class_="state not-declared"),
-                tag("td", tag("code", target)),
-                tag("td", ""),
-                tag("td", ", ".join(tests[:3]) + (" ..." if len(tests) > 3 else "")),
-            )
-        )
-    head = tag("tr", *(tag("th", it, scope="col") for it in ("state", "host", "protocol", "where")))
-    caption = f"{len(coverage.exercised)} of {coverage.total} declared hosts and ports exercised"
-    return tag(
-        "section",
-        tag("h2", "Coverage"),
-        tag(
-            "div",
-            tag(
-                "table",
-                tag("caption", caption),
-                tag("thead", head),
-                tag("tbody", *rows),
-                class_="coverage",
-            ),
-            class_="scroll",
-            tabindex=0,
-            role="group",
-            aria_label="coverage",
+    lacking = [
+        *(_declared("never called", it, places) for it in coverage.never_called),
+        *(_declared("never opened", it, places) for it in coverage.never_opened),
+        *(
+            _cells("not declared", target, "", ", ".join(tests[:3]) + (" ..." * (len(tests) > 3)))
+            for target, tests in coverage.undeclared
         ),
-        id="coverage",
-        aria_label="Coverage",
+    ]
+    exercised = [_declared("exercised", it, places) for it in coverage.exercised]
+    caption = f"{len(coverage.exercised)} of {coverage.total} declared hosts and ports exercised"
+    if len(exercised) <= _MOST_ROWS:
+        tables = [_table(caption, [*lacking, *exercised])]
+    else:
+        more = tag("summary", f"{len(exercised)} exercised")
+        tables = [_table(caption, lacking)] if lacking else [tag("p", caption)]
+        tables.append(tag("details", more, _table("Exercised", exercised), class_="file"))
+    return tag("section", tag("h2", "Coverage"), *tables, id="coverage", aria_label="Coverage")
+
+
+def _table(caption: str, rows: list[Markup]) -> Markup:
+    head = tag("tr", *(tag("th", it, scope="col") for it in ("state", "host", "protocol", "where")))
+    table = tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", head),
+        tag("tbody", *rows),
+        class_="coverage",
+    )
+    return tag("div", table, class_="scroll", tabindex=0, role="group", aria_label=caption)
+
+
+def _declared(state: str, it: Declaration, places: dict[Position, str]) -> Markup:
+    anchor = places.get(_position(it.place))
+    place = tag("a", it.place, href=f"#{anchor}") if anchor else it.place
+    return _cells(state, f"{it.host}:{it.port}", it.protocol or "?", place)
+
+
+def _cells(state: str, host: str, protocol: str, where: Markup | str) -> Markup:
+    return tag(
+        "tr",
+        tag("td", state, class_=f"state {state.replace(' ', '-')}"),
+        tag("td", tag("code", host)),
+        tag("td", protocol),
+        tag("td", where),
     )
 
 
-def contract_section(run: Run, places: dict[Position, str]) -> Markup:
+def contract_section(run: Run, coverage: Coverage, places: dict[Position, str]) -> Markup:
     """The text of the contract, declared hosts marked by what became of them."""
-    marks = _marks(run.coverage)
+    marks = _marks(coverage)
     warnings: dict[tuple[str, int], list[Problem]] = defaultdict(list)
     for problem in dict.fromkeys(it for contract in run.contracts for it in contract.warnings):
         warnings[problem.position.file, problem.position.line].append(problem)
-    files: dict[str, list[Markup]] = defaultdict(list)
     named = {(it.file, it.line): anchor for it, anchor in places.items()}
+    files: dict[str, list[Sheet]] = defaultdict(list)
     for sheet in sheets_of_run(run):
-        files[sheet.file].append(_sheet(sheet, marks, warnings, named))
+        files[sheet.file].append(sheet)
+    lines = sum(sheet.text.count("\n") + 1 for sheets in files.values() for sheet in sheets)
     parts = [
         tag(
             "details",
             tag("summary", tag("code", file)),
-            *sheets,
+            _text(sheets, marks, warnings, named),
             class_="file",
-            open=len(files) < 9,
+            open=lines <= _MOST_OPEN,  # what is closed is not laid out
         )
         for file, sheets in files.items()
     ]
@@ -149,39 +147,47 @@ def _marks(coverage: Coverage) -> dict[tuple[str, int], str]:
     }
 
 
-def _sheet(
-    sheet: Sheet,
+def _text(
+    sheets: list[Sheet],
     marks: dict[tuple[str, int], str],
     warnings: dict[tuple[str, int], list[Problem]],
     named: dict[tuple[str, int], str],
 ) -> Markup:
-    lines = sheet.text.split("\n")
-    numbers = "\n".join(str(sheet.line + i) for i in range(len(lines)))
+    """The documents of a file as one text; few elements, as contracts may be long."""
+    numbers: list[str] = []
     text: list[Markup | str] = []
+    plain: list[str] = []  # lines without a mark: escaped in one go
     told: list[Markup] = []
-    for number, line in enumerate(lines, sheet.line):
-        place = sheet.file, number
-        found = warnings.get(place, ())
-        state = marks.get(place, "")
-        classes = " ".join(filter(None, ("mark", state, "warned" if found else "")))
-        if state or found or place in named:
-            anchor = named.pop(place, None)  # texts of fixtures share a name: the first has it
+    for sheet in sheets:
+        if numbers:
+            numbers.append("")
+            plain.append("")
+        for number, line in enumerate(sheet.text.split("\n"), sheet.line):
+            numbers.append(str(number))
+            place = sheet.file, number
+            found = warnings.pop(place, ())
+            state = marks.get(place, "")
+            if not (state or found or place in named):
+                plain.append(line)
+                continue
+            text += ["\n".join([*plain, ""])] if plain else []
+            plain = []
             said = "; ".join(filter(None, (_STATES.get(state, ""), *(it.message for it in found))))
-            line = tag(  # noqa: PLW2901 - the same line, marked
-                "span", line or " ", class_=classes, id=anchor, title=said or None
-            )
-        text += [line, "\n"]
-        told += [_warning(it) for it in found]
+            classes = " ".join(filter(None, ("mark", state, "warned" if found else "")))
+            anchor = named.pop(place, None)  # texts of fixtures share a name: the first has it
+            text += [tag("span", line or " ", class_=classes, id=anchor, title=said or None), "\n"]
+            told += map(_warning, found)
+    text.append("\n".join(plain))
     return join(
         [
             tag(
                 "div",
-                tag("pre", numbers, class_="numbers", aria_hidden="true"),
-                tag("pre", *text[:-1], class_="yaml"),
+                tag("pre", "\n".join(numbers), class_="numbers", aria_hidden="true"),
+                tag("pre", *text, class_="yaml"),
                 class_="sheet scroll",
                 tabindex=0,
                 role="group",
-                aria_label=f"{sheet.file} from line {sheet.line}",
+                aria_label=f"text of {sheets[0].file}",
             ),
             tag("ul", *told, class_="warnings") if told else "",
         ]

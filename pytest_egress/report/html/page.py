@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from pytest_egress.contract.position import Position
+from pytest_egress.report.coverage import Coverage
 from pytest_egress.report.html.bypass import bypass_section
 from pytest_egress.report.html.contract import anchors, contract_section, coverage_section
 from pytest_egress.report.html.markup import Markup, data, raw, tag
@@ -96,18 +97,18 @@ def _header(run: Run) -> Markup:
 
 
 def _main(run: Run, rows: list[Row], places: dict[Position, str]) -> Iterator[Markup]:
-    yield _overview(run)
+    coverage = run.coverage
+    yield _overview(run, coverage)
     yield _targets(rows, places)
     if any(test.failed for test in run.tests):
         yield _failures(run)
     if run.bypasses:
         yield bypass_section(run.bypasses, places)
-    yield coverage_section(run.coverage, places)
-    yield contract_section(run, places)
+    yield coverage_section(coverage, places)
+    yield contract_section(run, coverage, places)
 
 
-def _overview(run: Run) -> Markup:
-    coverage = run.coverage
+def _overview(run: Run, coverage: Coverage) -> Markup:
     tests = ", ".join(f"{count} {name}" for name, count in sorted(run.outcomes.items()))
     others = ", ".join(f"{count} {name}" for name, count in run.others)
     verdicts = run.verdicts
