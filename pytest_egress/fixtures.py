@@ -82,10 +82,29 @@ def egress_backend(
         backend = create_backend(pytestconfig, getattr(request, "param", ""))
     except (BackendError, ValueError) as error:
         _fail(error)
+    if hasattr(backend, "say"):
+        backend.say = _speaker(pytestconfig)
     backend.prepare()
     mutation = pytestconfig.stash.get(MUTATION, None)
     yield backend if mutation is None else mutation.watch(backend)
     backend.close()
+
+
+def _speaker(config: pytest.Config) -> Callable[[str], None]:
+    """Write lines about what lasts to the terminal, past pytest's capture; not in a worker."""
+    from contextlib import nullcontext
+
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        if terminal is None:
+            return
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            terminal.ensure_newline()
+            terminal.write_line(f"egress: {line}")
+
+    return say
 
 
 @pytest.fixture

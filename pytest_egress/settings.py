@@ -246,7 +246,7 @@ SETTINGS = (
     ),
     Setting(
         "pod-image",
-        "image of the test pod of the backends docker and cluster: it has Python 3.10 or newer",
+        "image of the test pod (backends docker, kind, cluster): it has Python 3.10 or newer",
         "python:3.13-slim",
         metavar="IMAGE",
     ),
@@ -263,6 +263,50 @@ SETTINGS = (
         "one, in a pod without a kubeconfig the cluster that it runs in",
         "",
         metavar="NAME",
+    ),
+    Setting(
+        "cluster-name",
+        "name of the cluster of the backend kind",
+        "pytest-egress",
+        metavar="NAME",
+    ),
+    Setting(
+        "reuse",
+        "use the kind cluster of that name if it is there, whoever made it, and leave it there",
+        False,
+        parse=_truth,
+        flag=True,
+    ),
+    Setting(
+        "kind-config",
+        "file with kind's Cluster (kind create cluster --config); default: one node",
+        "",
+        metavar="FILE",
+    ),
+    Setting(
+        "kind-image",
+        "image of the nodes of the kind cluster; default: kind's own",
+        "",
+        metavar="IMAGE",
+    ),
+    Setting(
+        "istio-version",
+        "version of the Istio that is installed into a kind cluster; default: istioctl's own",
+        "",
+        metavar="VERSION",
+    ),
+    Setting(
+        "istio-values",
+        "file with an IstioOperator that goes on top of the minimal one (hub, tag, meshConfig, "
+        "values) in a kind cluster",
+        "",
+        metavar="FILE",
+    ),
+    Setting(
+        "istio-manifest",
+        "file with Istio's rendered manifests, applied to a kind cluster in place of istioctl",
+        "",
+        metavar="FILE",
     ),
     Setting(
         "istio-revision",

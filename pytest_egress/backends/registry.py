@@ -61,6 +61,14 @@ _KINDS = {
             leftovers="pytest_egress.backends.docker.leftovers:leftovers",
         ),
         Kind(
+            "kind",
+            "pytest_egress.backends.kind.backend:create",
+            ("kubernetes",),
+            "kind",
+            leftovers="pytest_egress.backends.kind.backend:leftovers",
+            whole=True,
+        ),
+        Kind(
             "cluster",
             "pytest_egress.backends.cluster.backend:create",
             ("kubernetes",),

@@ -28,7 +28,7 @@ class ClusterBackend:
     """Applies contracts to a cluster and probes from test pods there.
 
     Args:
-        api: of the cluster.
+        api: of the cluster; None: a subclass connects.
         pod_image: of the test pod's container: Python 3.10 or newer.
         service_account: of the test pod.
         revision: of Istio, as its injector knows it; empty: the default one.
@@ -43,7 +43,7 @@ class ClusterBackend:
 
     def __init__(
         self,
-        api: Api,
+        api: Api | None,
         *,
         pod_image: str,
         service_account: str = "default",
@@ -54,7 +54,7 @@ class ClusterBackend:
         timeout: float = 120.0,
         say: Say = told,
     ) -> None:
-        self.api = api
+        self._api = api
         self.live = live
         self.pod_root = pod_root
         self.keep = keep
@@ -69,6 +69,21 @@ class ClusterBackend:
         self._declared: Contract | None = None
         self._checked: tuple[Contract, str] | None = None  # the last, and who asked
         self._place: Place | None = None
+
+    @property
+    def api(self) -> Api:
+        """The cluster.
+
+        Raises:
+            BackendError: it cannot be made.
+        """
+        with self._lock:
+            if self._api is None:
+                self._api = self._connect()
+            return self._api
+
+    def _connect(self) -> Api:
+        raise NotImplementedError
 
     @property
     def lacking(self) -> Mapping[Capability, str]:

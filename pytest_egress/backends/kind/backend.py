@@ -1,0 +1,108 @@
+"""Contracts enforced by an Istio of the run's own, in a kind cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_egress.backends.cluster.backend import ClusterBackend
+from pytest_egress.backends.cluster.progress import told
+from pytest_egress.backends.kind.cluster import KindCluster, Wanted, remove
+from pytest_egress.backends.kind.istio import Istio
+from pytest_egress.backends.kind.lease import Lease, leases
+from pytest_egress.backends.ownership import Leftover, Owner
+from pytest_egress.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_egress.backends.cluster.api import Api
+    from pytest_egress.backends.registry import Get
+
+__all__ = ["KindBackend", "create", "leftovers"]
+
+
+class KindBackend(ClusterBackend):
+    """As the backend cluster, on a cluster that is made on first use.
+
+    Args:
+        wanted: which cluster.
+        settings: of `ClusterBackend`.
+    """
+
+    name = "kind"
+
+    def __init__(self, wanted: Wanted, **settings: Any) -> None:
+        super().__init__(None, pod_image=wanted.pod_image, keep=wanted.keep, **settings)
+        self._wanted = wanted
+        self._cluster: KindCluster | None = None
+
+    def describe(self) -> str:
+        """One line for pytest's header."""
+        live = ", live" if self.live else ""
+        return f"kind (cluster {self._wanted.name}{live})"
+
+    def close(self) -> None:
+        """Remove the run's namespaces, and the cluster if nobody else uses it. Twice is once."""
+        with self._lock:
+            cluster, self._cluster = self._cluster, None
+        try:
+            super().close()
+        finally:
+            if cluster is not None:
+                cluster.leave()
+            self._api = None
+
+    def _connect(self) -> Api:
+        with self._lock:
+            if self._cluster is None:
+                directory = self.directory().subdirectory("k")
+                self._cluster = KindCluster(self._wanted, directory, self.say)
+            return self._cluster.enter()
+
+
+def create(get: Get) -> KindBackend:
+    """The backend that the settings ask for."""
+    wanted = Wanted(
+        name=get("cluster-name"),
+        reuse=get("reuse"),
+        keep=get("keep"),
+        config=get("kind-config"),
+        image=get("kind-image"),
+        istio=Istio(get("istio-version"), get("istio-values"), get("istio-manifest")),
+        pod_image=get("pod-image"),
+    )
+    return KindBackend(
+        wanted,
+        service_account=get("service-account"),
+        revision=get("istio-revision"),
+        live=get("live"),
+        pod_root=get("pod-root"),
+        timeout=get("cluster-timeout"),
+    )
+
+
+def leftovers(_: Get) -> list[Leftover]:
+    """The clusters that runs of this user have made and that are there.
+
+    Left out is one that is in use although the process that has made it is gone.
+    """
+    found = []
+    for lease in leases():
+        record = lease.record
+        owner = Owner.of({key: str(value) for key, value in record.items()})
+        if lease.in_use() and (owner is None or owner.alive() is False):
+            continue
+        kept = bool(record.get("keep"))
+        found.append(Leftover("kind cluster", lease.name, owner, kept, _remover(lease)))
+    return found
+
+
+def _remover(lease: Lease) -> Callable[[], object]:
+    def remover() -> None:
+        with lease.making(told):
+            if lease.in_use():
+                raise BackendError(f"the kind cluster {lease.name} is in use")
+            remove(lease.name, told)
+            lease.forget()
+
+    return remover

@@ -1,0 +1,1 @@
+"""Tests of the backend kind that need no container engine."""
