@@ -73,6 +73,25 @@ class Decider:
             return Decision("error", name, chain_name, rule=rule, steps=tuple(steps))
         return self._routed(call, terminal, (name, chain_name), steps)
 
+    def cluster(self, name: str) -> _Json | None:
+        """The cluster of that name; None where there is none."""
+        return self._clusters.get(name)
+
+    def assignment(self, name: str) -> _Json | None:
+        """The endpoints of a cluster; None where it has none to list."""
+        found = self._clusters.get(name, {})
+        assignment: _Json | None = self._endpoints.get(name, found.get("load_assignment"))
+        return assignment
+
+    def route(self, decision: Decision) -> _Json | None:
+        """The route that was chosen; None where there is none."""
+        if decision.route_index < 0 or decision.route_config not in self._routes:
+            return None
+        hosts = self._routes[decision.route_config]["virtual_hosts"]
+        host = next(it for it in hosts if it["name"] == decision.virtual_host)
+        found: _Json = host["routes"][decision.route_index]
+        return found
+
     def _routed(
         self, call: Call, manager: _Json, met: tuple[str, str], steps: list[Step]
     ) -> Decision:
@@ -145,10 +164,9 @@ class Decider:
 
     def _is_empty(self, cluster: str) -> bool:
         """Whether a declared cluster has endpoints to list, and lists none."""
-        found = self._clusters.get(cluster)
-        if found is None or cluster == "BlackHoleCluster":
+        if cluster not in self._clusters or cluster == "BlackHoleCluster":
             return False
-        assignment = self._endpoints.get(cluster, found.get("load_assignment"))
+        assignment = self.assignment(cluster)
         return assignment is not None and not any(
             group.get("lb_endpoints") for group in assignment.get("endpoints", ())
         )

@@ -91,6 +91,8 @@ def compare(
     found: dict[tuple[Kind, str, str], dict[str, list[tuple[str, Change]]]] = {}
     for workload in who:
         sides = Foresight(old, workload), Foresight(new, workload)
+        if sides[0].equals(sides[1]):
+            continue
         for question in asked:
             for change in _differences(question, *sides):
                 key = (change.kind, change.target, change.what)

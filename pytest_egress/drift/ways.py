@@ -25,24 +25,24 @@ def way(met: Met) -> dict[str, str]:
 
     Empty texts are left out.
     """
-    decision, program = met.last, met.program
+    decision, decider = met.last, met.decider
     told = {
         "destination": " or ".join(_share(it.cluster, it.weight) for it in decision.clusters)
         or decision.cluster,
         "gateway": met.decisions[-1][0] if len(met.decisions) > 1 else "",
         "protocol": ", ".join(
-            dict.fromkeys(_declared(program, it) for it in decision.all_clusters)
+            dict.fromkeys(_declared(decider.program, it) for it in decision.all_clusters)
         ),
         "fault": decision.fault,
     }
-    cluster = next((it for it in program.clusters if it["name"] in decision.all_clusters[:1]), None)
+    cluster = decider.cluster(next(iter(decision.all_clusters), ""))
     if cluster is not None:
         told |= {
             "resolution": _resolution(cluster),
-            "endpoints": _endpoints(program, cluster),
+            "endpoints": _endpoints(decider.assignment(cluster["name"])),
             "TLS": _tls(cluster),
         }
-    route = _route(program, met)
+    route = decider.route(decision)
     if route is not None:
         told |= _route_settings(route)
     return {name: text for name, text in told.items() if text}
@@ -60,7 +60,8 @@ def _declared(program: Program, cluster: str) -> str:
     for entry in program.origins.get(f"outbound|{parts[1]}||{parts[3]}", ())[:1]:
         for port in entry.ports:
             if port.number == int(parts[1]):
-                return port.protocol.upper() or "no protocol"
+                protocol = port.protocol.upper() or "no protocol"
+                return "TLS" if protocol == "HTTPS" else protocol  # they are one to a proxy
     return ""
 
 
@@ -70,10 +71,7 @@ def _resolution(cluster: _Json) -> str:
     return _RESOLUTIONS.get(cluster.get("type", "STATIC"), "")
 
 
-def _endpoints(program: Program, cluster: _Json) -> str:
-    assignment = cluster.get("load_assignment") or next(
-        (it for it in program.endpoints if it["cluster_name"] == cluster["name"]), None
-    )
+def _endpoints(assignment: _Json | None) -> str:
     if assignment is None:
         return ""
     found = [
@@ -107,17 +105,6 @@ def _tls(cluster: _Json) -> str:
     if client:
         told.append("a client certificate is shown")
     return "the proxy adds TLS " + ", ".join(told)
-
-
-def _route(program: Program, met: Met) -> _Json | None:
-    decision = met.last
-    for config in program.routes if decision.route_index >= 0 else ():
-        if config["name"] == decision.route_config:
-            for host in config["virtual_hosts"]:
-                if host["name"] == decision.virtual_host:
-                    found: _Json = host["routes"][decision.route_index]
-                    return found
-    return None
 
 
 def _route_settings(route: _Json) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import Workload
 from pytest_egress.contract.syntax import TLS_PROTOCOLS
 from pytest_egress.decide import Call, Decider, Decision
-from pytest_egress.decide.dialling import dialled_address
+from pytest_egress.decide.dialling import Dialling
 from pytest_egress.envoy.program import Program, compile_contract
 from pytest_egress.evidence import Evidence, Hop
 from pytest_egress.probe import Attempt
@@ -36,14 +36,14 @@ class Met:
         declared_by: as `Outcome.declared_by`.
         hops: the proxies with their rules, where there are several.
         gateway: the second proxy; None where there is none.
-        program: of the last proxy.
+        decider: of the last proxy, with its program.
     """
 
     decisions: tuple[tuple[str, Decision], ...]
     evidence: Evidence
     judgement: Judgement
     declared_by: tuple[Position, ...]
-    program: Program
+    decider: Decider
     hops: tuple[tuple[Hop, Position | None], ...] = ()
     gateway: GatewayProgram | None = None
 
@@ -71,9 +71,22 @@ class Foresight:
         self._decider = Decider(self.program)
         self._gateways: dict[int, Decider] = {}
 
+    def equals(self, other: Foresight) -> bool:
+        """Whether no call can tell the two apart: every proxy has the same configuration.
+
+        Names are compared too, for what they resolve to.
+        """
+        return (
+            _configuration(self.program) == _configuration(other.program)
+            and [_configuration(it.program) for it in self._compiled]
+            == [_configuration(it.program) for it in other._compiled]
+            and [(it.hosts, it.addresses) for it in self.contract.service_entries]
+            == [(it.hosts, it.addresses) for it in other.contract.service_entries]
+        )
+
     def dialled(self, host: str) -> tuple[str, str]:
         """The address that an application dials for a host, and why it is that one."""
-        return dialled_address(self.contract, self.program, host)
+        return self._dialling.address(host)
 
     def meet(self, call: Call) -> Met:
         """What a call meets.
@@ -89,11 +102,11 @@ class Foresight:
             return Met(
                 (("sidecar", decision),),
                 evidence,
-                _garbled(call, decision, self.program) or judgement,
+                _garbled(call, decision, self._decider) or judgement,
                 declared_by(self.program, evidence),
-                self.program,
+                self._decider,
             )
-        compiled, behind = second
+        compiled, there, behind = second
         proxy = f"{compiled.workload.name}.{compiled.workload.namespace}"
         last = replace(_evidence(call, behind), proxy=proxy)
         closed = "" if behind.listener else behind.steps[-1].why
@@ -101,22 +114,24 @@ class Foresight:
         if closed:
             judgement = Judgement(Verdict.BLOCKED, f"gateway {proxy}: {closed}")
         else:
-            judgement = (
-                _garbled(self._beyond(call, evidence.cluster), behind, compiled.program, proxy)
-                or judgement
-            )
+            beyond = self._beyond(call, evidence.cluster)
+            judgement = _garbled(beyond, behind, there, proxy) or judgement
         return Met(
             (("sidecar", decision), (proxy, behind)),
             last,
             judgement,
             declared_by(compiled.program, last),
-            compiled.program,
+            there,
             (
                 (Hop("sidecar", evidence), _rule(decision)),
                 (Hop(proxy, None if closed else last, closed), _rule(behind)),
             ),
             compiled,
         )
+
+    @cached_property
+    def _dialling(self) -> Dialling:
+        return Dialling(self.contract, self.program)
 
     @cached_property
     def _compiled(self) -> tuple[GatewayProgram, ...]:
@@ -127,7 +142,9 @@ class Foresight:
 
         return tuple(compile_gateway(self.contract, it) for it in gateway_workloads(self.contract))
 
-    def _at_gateway(self, call: Call, decision: Decision) -> tuple[GatewayProgram, Decision] | None:
+    def _at_gateway(
+        self, call: Call, decision: Decision
+    ) -> tuple[GatewayProgram, Decider, Decision] | None:
         """What the gateway does that the sidecar leads to; None where it leads to none."""
         if decision.verdict != "allowed":
             return None
@@ -138,19 +155,25 @@ class Foresight:
                 number = compiled.workload.target_port(int(port))
                 if index not in self._gateways:
                     self._gateways[index] = Decider(compiled.program)
-                there = replace(self._beyond(call, cluster), port=number)
-                return compiled, _decided_there(self._gateways[index], there, compiled.closed)
+                decider = self._gateways[index]
+                beyond = replace(self._beyond(call, cluster), port=number)
+                return compiled, decider, _decided_there(decider, beyond, compiled.closed)
         return None
 
     def _beyond(self, call: Call, cluster: str) -> Call:
         """The call as it leaves the sidecar: inside the TLS that a DestinationRule adds."""
-        found = next(it for it in self.program.clusters if it["name"] == cluster)
+        found = self._decider.cluster(cluster) or {}
         # What is matched by the endpoint (transport_socket_matches) is for pods with a sidecar.
         tls = found.get("transport_socket", {}).get("typed_config", {})
         if "common_tls_context" not in tls or call.protocol == "tls":
             return call
         inner: Literal["http", "tcp"] = "http" if call.protocol == "http" else "tcp"
         return replace(call, protocol="tls", sni=tls.get("sni", ""), inner=inner)
+
+
+def _configuration(program: Program) -> tuple[Any, ...]:
+    named = {it["name"]: it for it in program.listeners}
+    return named, program.routes, program.clusters, program.endpoints, dict(program.names)
 
 
 def _decided_there(decider: Decider, call: Call, closed: Any) -> Decision:
@@ -226,7 +249,7 @@ def _judge(evidence: Evidence, decision: Decision, *, undeclared: bool) -> Judge
     return Judgement(Verdict.REACHABLE, f"{at}{where} takes it; the upstream has to answer")
 
 
-def _garbled(call: Call, decision: Decision, program: Program, proxy: str = "") -> Judgement | None:
+def _garbled(call: Call, decision: Decision, decider: Decider, proxy: str = "") -> Judgement | None:
     """The verdict where what leaves the last proxy is not what the port is declared for.
 
     None where it may be, or where the call does not come that far.
@@ -235,7 +258,7 @@ def _garbled(call: Call, decision: Decision, program: Program, proxy: str = "") 
     if decision.verdict != "allowed" or len(parts) != 4 or not parts[1].isdigit():
         return None
     port, host = int(parts[1]), parts[3]
-    cluster = next((it for it in program.clusters if it["name"] == decision.cluster), {})
+    cluster = decider.cluster(decision.cluster) or {}
     adds_tls = "common_tls_context" in cluster.get("transport_socket", {}).get("typed_config", {})
     plain = bool(decision.virtual_host)
     if plain == adds_tls or (not plain and call.protocol != "tls"):
@@ -245,7 +268,7 @@ def _garbled(call: Call, decision: Decision, program: Program, proxy: str = "") 
     if not plain:
         why = f"{through}the application's TLS goes inside the TLS that the proxy adds"
         return Judgement(Verdict.UNREACHABLE, why, f"call port {port} of {host} in plain text")
-    entries = program.origins.get(f"outbound|{port}||{host}", ())
+    entries = decider.program.origins.get(f"outbound|{port}||{host}", ())
     protocols = {
         it.protocol.lower() for entry in entries[:1] for it in entry.ports if it.number == port
     }

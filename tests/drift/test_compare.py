@@ -41,6 +41,9 @@ def test_no_difference() -> None:
     one = loads(CONTRACT, file="one.yaml")
     assert compare(one, loads(CONTRACT, file="two.yaml")) == []
     assert compare(contract(A, B), contract(B, A)) == []
+    tls = entry("a", "a.example", {443: "TLS"})
+    assert compare(contract(A), contract(tls)) == []
+    assert told(contract(A), contract(tls, B)) == ["opens b.example:80 (HTTP) becomes reachable"]
 
 
 def test_a_host_more_and_a_host_less() -> None:
@@ -87,7 +90,7 @@ def test_a_port_that_takes_everything() -> None:
         "(was: the proxy looks the host up itself)"
     )
     assert changes[2:] == [
-        "changes a.example:443 (TLS) has another protocol: TCP (was: HTTPS)",
+        "changes a.example:443 (TLS) has another protocol: TCP (was: TLS)",
         f"changes a.example:443 (TLS) has another resolution: {resolution}",
     ]
 
