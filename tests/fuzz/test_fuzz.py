@@ -1,9 +1,8 @@
-"""A bounded sample of ``python -m tests.fuzz``; the seed is printed with what fails."""
+"""A bounded sample of ``python -m tests.fuzz``, the same each time; what fails has its seed."""
 
 from __future__ import annotations
 
 import random
-import secrets
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,10 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.trial import corpus, trials
 
 
-@pytest.mark.parametrize("seed", ["fixed", ""], ids=["fixed", "fresh"])
+@pytest.mark.parametrize("seed", ["one", "two"])
 def test_no_file_is_too_odd(tmp_path: Path, seed: str) -> None:
     """Every file gets an answer: no traceback from reading, linting and explaining it."""
-    made = list(trials(seed or secrets.token_hex(4), 60, tmp_path))
+    made = list(trials(seed, 60, tmp_path))
     failures = [f"{it.seed}\n{it.failure}" for it in made if it.failure]
     assert failures == []
     assert {it.outcome for it in made} >= {"accepted", "refused"}
