@@ -102,7 +102,7 @@ def told(foretold: Foretold) -> dict[str, str]:
 def test_as_the_real_probe(backend: LocalBackend, mesh: MeshConfig) -> None:
     """Verdict, listener, chain, route and cluster are those of a probe through Envoy."""
     contract = loads(CONTRACT, file="egress.yaml", mesh=mesh)
-    pod, foresight = Egress(backend, contract), Foresight(contract)
+    pod, foresight = Egress(backend, contract, timeout=30.0), Foresight(contract)
     for url in URLS:
         outcome, foretold = pod.probe(url), foretell(foresight, Target.parse(url))
         decision = foretold.decisions[0][1]
@@ -135,7 +135,10 @@ def test_as_the_real_probe(backend: LocalBackend, mesh: MeshConfig) -> None:
 def test_through_a_gateway(backend: LocalBackend, url: str) -> None:
     """The gateway's own decision is the last one, as in the records of both proxies."""
     contract = loads(GATEWAY, file="gateway.yaml")
-    outcome, foretold = Egress(backend, contract).probe(url), foretold_of(contract, url)
+    outcome, foretold = (
+        Egress(backend, contract, timeout=30.0).probe(url),
+        foretold_of(contract, url),
+    )
     assert str(foretold.verdict) == str(outcome.verdict)
     names = [hop.proxy for hop in outcome.hops] or ["sidecar"]
     assert [name for name, _ in foretold.decisions] == names
@@ -148,7 +151,7 @@ def test_as_the_real_probe_through_gateways(backend: LocalBackend, form: str, wi
     """TLS that passes, is ended, added or missing: verdict, reason and proxies are the same."""
     missing = (without,) if without in FORMS[form] else ()
     contract = loads(gateway_documents(*pieces(FORMS[form], *missing)), file="egress.yaml")
-    foresight, pod = Foresight(contract), Egress(backend, contract)
+    foresight, pod = Foresight(contract), Egress(backend, contract, timeout=30.0)
     for url in ("http://api.weather.com/v3", "https://api.weather.com/v3"):
         outcome, foretold = pod.probe(url), foretell(foresight, Target.parse(url))
         assert str(foretold.verdict) == str(outcome.verdict), url
