@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
@@ -82,6 +83,15 @@ def test_a_failure_cannot_leave_its_block() -> None:
     message = "````\n</details><script>"
     text = job_summary(run_of(case_of("t.py::x", "failed", message=message)))
     assert f"`````text\n{message}\n`````\n" in text
+
+
+def test_texts_in_a_summary_mean_what_they_say() -> None:
+    """Read by a browser they are what they were."""
+    test = "t.py::x[it's *a* <b> & `c`]"
+    text = job_summary(run_of(case_of(test, "failed")))
+    line = next(it for it in text.splitlines() if it.startswith("<details>"))
+    assert html.unescape(line) == f"<details><summary><code>{test}</code> failed</summary>"
+    assert "*a*" not in line
 
 
 def test_code_quality_and_links_of_gitlab() -> None:
