@@ -29,6 +29,7 @@ __all__ = [
     "Serve",
     "Shown",
     "Silent",
+    "state_of",
 ]
 
 Certificate = Literal["valid", "expired", "wrong-name", "unknown-ca"]
@@ -189,3 +190,10 @@ class Effect:
     certificate: Shown = _VALID
     clients: ClientAuth | None = None
     grpc: Grpc | None = None
+
+
+def state_of(effect: Effect) -> Literal["listen", "refuse", "hang"]:
+    """What a connect meets: see `pytest_egress.upstream.door.Door`."""
+    if isinstance(effect.conduct, Refuse):
+        return "refuse"
+    return "hang" if isinstance(effect.conduct, Hang) else "listen"

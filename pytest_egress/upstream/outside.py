@@ -16,7 +16,7 @@ from pytest_egress.evidence import UpstreamProof
 from pytest_egress.received import Request
 from pytest_egress.upstream.authority import Authority
 from pytest_egress.upstream.clients import Clients
-from pytest_egress.upstream.conduct import Effect, Hang, Refuse
+from pytest_egress.upstream.conduct import state_of
 from pytest_egress.upstream.dns import NameServer, Responder
 from pytest_egress.upstream.door import State
 from pytest_egress.upstream.journal import Journal
@@ -319,6 +319,26 @@ class Outside:
 
         return end
 
+    def watch_connects(
+        self, watcher: Callable[[list[tuple[str, int, State]]], None]
+    ) -> Callable[[], None]:
+        """Tell ``watcher`` where connects are refused or hang, now and whenever that may change.
+
+        That is for a proxy that dials simulated addresses: an address, a port (0: every one) and
+        the state, the narrower first. Returns what ends it.
+        """
+
+        def tell() -> None:
+            watcher(self._staging.turned_away())
+
+        def end() -> None:
+            if tell in self._staging.watchers:
+                self._staging.watchers.remove(tell)
+
+        self._staging.watchers.append(tell)
+        tell()
+        return end
+
     def real(self, address: str, port: int) -> tuple[str, int] | None:
         """Return what a loopback address and port stand for; None if several, or nothing."""
         found = self._places.find(address, port)
@@ -429,9 +449,6 @@ class Outside:
     def _state(self, place: Place, slot: Slot) -> State:
         if place is self._places.default:
             return "listen"
-        effect: Effect = self._rules.effect(
-            self._zone.tenants_of(place), place.address, place.real_port(slot)
+        return state_of(
+            self._rules.effect(self._zone.tenants_of(place), place.address, place.real_port(slot))
         )
-        if isinstance(effect.conduct, Refuse):
-            return "refuse"
-        return "hang" if isinstance(effect.conduct, Hang) else "listen"

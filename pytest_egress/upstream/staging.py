@@ -7,7 +7,8 @@ from typing import final
 
 from pytest_egress.received import Request
 from pytest_egress.upstream.clients import Clients
-from pytest_egress.upstream.conduct import Answering, Lookup, Serve
+from pytest_egress.upstream.conduct import Answering, Lookup, Serve, state_of
+from pytest_egress.upstream.door import State
 from pytest_egress.upstream.journal import Journal
 from pytest_egress.upstream.link import Link
 from pytest_egress.upstream.names import check_port, is_name
@@ -60,6 +61,8 @@ class Staging:
         self._declared: set[str] = set()
         self._answering: set[Answering] = set()
         self.resets = 0
+        #: Called when what connects meet may have changed; not under the lock.
+        self.watchers: list[Callable[[], None]] = []
 
     @property
     def requests(self) -> list[Request]:
@@ -79,6 +82,25 @@ class Staging:
         """Return every simulated address that ``host`` has at any time."""
         with self._lock:
             return self._zone.addresses(host)
+
+    def turned_away(self) -> list[tuple[str, int, State]]:
+        """Return the addresses and ports (0: every one) at which connects are refused or hang.
+
+        The narrower come first; among them are those that listen although a wider one does not.
+        Wildcards are left out: whom they cover is known only once it is asked for.
+        """
+        found: dict[tuple[str, int], State] = {}
+        with self._lock:
+            told = [scope for scope, script in self._rules if script.conduct is not None]
+            for scope in sorted(told, key=lambda it: it.port is None):
+                own = (scope.address,) if scope.address else self._zone.addresses(scope.host)
+                for address in own:
+                    tenants = self._zone.tenants_at(address)
+                    effect = self._rules.effect(tenants, address, scope.port)
+                    found[address, scope.port or 0] = state_of(effect)
+        if "refuse" not in found.values() and "hang" not in found.values():
+            return []
+        return [(address, port, state) for (address, port), state in found.items()]
 
     def told(self, scope: Scope) -> Script | None:
         """Return what ``scope`` was told."""
@@ -179,6 +201,7 @@ class Staging:
             if self._zone.serve(endpoints):
                 for place in self._places:
                     self._places.refresh(place)
+        self._let_go()
 
     def _put(self, scope: Scope, script: Script | None) -> None:
         old = self._rules.drop(scope)
@@ -189,7 +212,7 @@ class Staging:
         self._took_effect(scope, old, script)
 
     def _let_go(self) -> None:
-        """Close the applications that no script names any more.
+        """Close the applications that no script names any more, tell whoever watches.
 
         Not under the lock: what they do last may be a lookup.
         """
@@ -199,6 +222,8 @@ class Staging:
             unused, self._answering = self._answering - needed, self._answering & needed
         for answering in unused:
             answering.close()
+        for watcher in tuple(self.watchers):
+            watcher()
 
     def _took_effect(self, scope: Scope, old: Script | None, new: Script | None) -> None:
         lookups = (old and old.lookup, new and new.lookup)

@@ -313,3 +313,28 @@ def test_whoever_watches_is_told_of_every_place(outside: Outside) -> None:
     end()
     third = outside.locate("203.0.113.12", 9443, dedicated=True)
     assert third not in seen
+
+
+def test_whoever_watches_connects_is_told_where_they_fail(outside: Outside) -> None:
+    """The narrower first; what holds now, each change, and nothing after the end."""
+    told: list[list[tuple[str, int, str]]] = []
+    outside.host("a.example").addresses("203.0.113.10").refuse()
+    end = outside.watch_connects(lambda found: told.append(list(found)))
+    assert told == [[("203.0.113.10", 0, "refuse")]]
+    outside.host("a.example", 80).respond(204)
+    assert told[-1] == [("203.0.113.10", 80, "listen"), ("203.0.113.10", 0, "refuse")]
+    outside.host("203.0.113.20", 443).hang()
+    assert told[-1] == [
+        ("203.0.113.10", 80, "listen"),
+        ("203.0.113.20", 443, "hang"),
+        ("203.0.113.10", 0, "refuse"),
+    ]
+    outside.serve({"203.0.113.30": ("a.example",)})
+    assert ("203.0.113.30", 0, "refuse") in told[-1]
+    outside.reset()
+    assert told[-1] == []
+    end()
+    end()
+    count = len(told)
+    outside.host("a.example").refuse()
+    assert len(told) == count

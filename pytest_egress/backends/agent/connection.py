@@ -275,6 +275,19 @@ class Connection:
         request = {"op": "capture", "tcp": tcp, "dns": dns, "proxy": proxy, "outside": outside}
         self.ask(request, _SILENCE)
 
+    def turn_away(self, destinations: Sequence[tuple[str, int, str]]) -> None:
+        """Let connects of the proxy fail, in place of what was said before.
+
+        Args:
+            destinations: an IPv4 address, a port (0: every one), and ``refuse``, ``hang`` or
+                ``listen``; the first that matches counts.
+
+        Raises:
+            AgentLostError: the stream is lost.
+            ProbeError: the pod does not allow it.
+        """
+        self.ask({"op": "turn_away", "destinations": list(destinations)}, _SILENCE)
+
     def close(self) -> None:
         """End the stream, and with it the agent. Twice is once."""
         self._lose("it has been closed")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "File", "archive", "told"]
 
 _TIMEOUT = 60  # seconds that the engine may take for one answer
+_CONFLICT = 409
+_REMOVAL = 15  # seconds
 _DEFAULT = "unix:///var/run/docker.sock"
 _UNIX = "unix://"
 _START = "start it (systemctl start docker), or say where it is by DOCKER_HOST"
@@ -179,13 +181,19 @@ class Engine:
 
     def remove(self, container: Container) -> None:
         """End a container and remove it, unless it is kept. Twice is once."""
-        from docker.errors import DockerException
+        from docker.errors import APIError, DockerException
 
         with contextlib.suppress(DockerException, OSError):
             if self.keep:
                 container.kill()
-            else:
+                return
+            try:
                 container.remove(force=True, v=True)
+            except APIError as error:
+                if error.status_code != _CONFLICT:
+                    raise
+                # It has ended by itself, and the engine is about to remove it.
+                container.wait(condition="removed", timeout=_REMOVAL)
 
     def found(self, wanted: Mapping[str, str]) -> list[Container]:
         """The containers that have all these labels; an empty value stands for any.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_egress.backends.agent import Agent, Stream
+from pytest_egress.backends.agent import Agent, AgentLostError, Stream
 from pytest_egress.backends.docker.engine import Engine, File, told
 from pytest_egress.backends.docker.stream import AttachedStream
 from pytest_egress.capture.namespace.dns import asked
@@ -17,6 +17,7 @@ from pytest_egress.errors import BackendError, ProbeError
 from pytest_egress.probe import DnsAnswer
 from pytest_egress.probe.dns import parse_answer
 from pytest_egress.upstream import Outside
+from pytest_egress.upstream.door import State
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -75,6 +76,9 @@ class DockerPod:
         #: Empty where the kernel redirects the pod's traffic to the proxy, else what refuses it.
         self.refused = ""
         self._closed = False
+        self._turning = threading.Lock()
+        self._away: list[tuple[str, int, State]] = []
+        self._end_watch: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._container: Container | None = None
         self._image = image
@@ -114,6 +118,7 @@ class DockerPod:
             if self._closed:
                 return
             self._closed = True
+        self._end_watch()
         self.agent.close()
         if self._container is not None:
             self.engine.remove(self._container)
@@ -165,6 +170,8 @@ class DockerPod:
             # The proxy is then dialled at a Unix socket, which it makes there.
             self.refused = str(error)
             self.agent.exec(["chmod", "1777", SOCKETS])
+        if not self._live and not self.refused:
+            self._end_watch = self._outside.watch_connects(self._turn_away)
         if self._live:
             connection.listen(*LIVE_CONTROL, "control", self._control)
         elif not self.refused:
@@ -172,6 +179,15 @@ class DockerPod:
             # Where a redirect leads: an answer from another address is not translated back.
             connection.serve_names("127.0.0.1", NAMES_PORT, self._name)
             connection.serve_names(*PROXY_NAMES, self._proxy_name, name="proxy")
+
+    def _turn_away(self, destinations: list[tuple[str, int, State]]) -> None:
+        """Have connects of the proxy fail as scripted."""
+        with self._turning:
+            if destinations == self._away or self._closed:
+                return
+            self._away = destinations
+            with contextlib.suppress(AgentLostError):  # the next probe says so
+                self.agent.connection.turn_away(destinations)
 
     def _take(self, client: str, destination: tuple[str, int]) -> socket.socket | None:
         if self._closed:

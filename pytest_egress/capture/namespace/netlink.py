@@ -15,7 +15,14 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["NatRule", "install", "loopback_up", "make_every_address_local", "redirect"]
+__all__ = [
+    "NatRule",
+    "install",
+    "loopback_up",
+    "make_every_address_local",
+    "redirect",
+    "redirects",
+]
 
 _NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
 _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
@@ -27,7 +34,7 @@ _RTM_NEWROUTE = 24
 _TABLE_LOCAL, _PROTOCOL_BOOT, _SCOPE_HOST, _TYPE_LOCAL, _RTA_OIF = 255, 3, 254, 2, 4
 
 _BATCH_BEGIN, _BATCH_END, _NFTABLES = 0x10, 0x11, 10
-_NEW_TABLE, _NEW_CHAIN, _NEW_RULE = 0, 3, 6
+_NEW_TABLE, _NEW_CHAIN, _NEW_RULE, _DELETE_RULE = 0, 3, 6, 8
 _IPV4, _LOCAL_OUT, _PRIORITY_NAT = 2, 3, -100
 _VERDICT_REGISTER, _REGISTER = 0, 1
 _RETURN = -5
@@ -73,16 +80,25 @@ def make_every_address_local() -> None:
     _send(_NETLINK_ROUTE, [_message(_RTM_NEWROUTE, _REQUEST | _ACK | _CREATE, route, 1)], {1})
 
 
-def redirect(
+def redirect(tcp_port: int, dns_port: int) -> None:
+    """Redirect what the namespace's programs open: names to ``dns_port``, TCP to ``tcp_port``.
+
+    Loopback stays as it is, names asked there apart. Other UDP meets a closed port.
+
+    Raises:
+        OSError: the kernel refuses, or has no nf_tables.
+    """
+    install(redirects(tcp_port, dns_port))
+
+
+def redirects(
     tcp_port: int,
     dns_port: int | None,
     *,
     proxy: int | None = None,
     outside_port: int | None = None,
-) -> None:
-    """Redirect what the namespace's programs open: names to ``dns_port``, TCP to ``tcp_port``.
-
-    Loopback stays as it is, names asked there apart. Other UDP meets a closed port.
+) -> list[NatRule]:
+    """The rules of `redirect`, perhaps for a namespace that its proxy is in as well.
 
     Args:
         tcp_port: where the proxy takes connections.
@@ -90,9 +106,6 @@ def redirect(
         proxy: the number of the user that the proxy runs as, whose own connections are not
             redirected to it.
         outside_port: where the proxy's TCP connections go; None: wherever it sends them.
-
-    Raises:
-        OSError: the kernel refuses, or has no nf_tables.
     """
     rules = []
     if proxy is not None:
@@ -101,8 +114,7 @@ def redirect(
         rules.append(NatRule(0, user=proxy))
     if dns_port is not None:
         rules += [NatRule(dns_port, protocol, 53) for protocol in ("udp", "tcp")]
-    rules += [NatRule(0, "", 0, *_LOOPBACK), NatRule(tcp_port, "tcp")]
-    install(rules)
+    return [*rules, NatRule(0, "", 0, *_LOOPBACK), NatRule(tcp_port, "tcp")]
 
 
 class NatRule(NamedTuple):
@@ -129,16 +141,19 @@ class NatRule(NamedTuple):
 def install(rules: Iterable[NatRule]) -> None:
     """Have the kernel try these rules, in this order, for every connection that is opened.
 
+    They take the place of those that were there, at once.
+
     Raises:
         OSError: the kernel refuses, or has no nf_tables.
     """
     hook = _nested(4, _be32(1, _LOCAL_OUT) + _be32(2, _PRIORITY_NAT))
     chain = _text(1, _TABLE) + _text(3, _CHAIN) + hook + _text(7, "nat")
-    bodies = [(_NEW_TABLE, 0, _text(1, _TABLE)), (_NEW_CHAIN, 0, chain)]
-    bodies += [(_NEW_RULE, _APPEND, _rule(_expressions(rule))) for rule in rules]
+    bodies = [(_NEW_TABLE, _CREATE, _text(1, _TABLE)), (_NEW_CHAIN, _CREATE, chain)]
+    bodies.append((_DELETE_RULE, 0, _text(1, _TABLE) + _text(2, _CHAIN)))
+    bodies += [(_NEW_RULE, _CREATE | _APPEND, _rule(_expressions(rule))) for rule in rules]
     batch = [_message(_BATCH_BEGIN, _REQUEST, _family(0, _NFTABLES), 0)]
     for number, (kind, extra, body) in enumerate(bodies, 1):
-        flags = _REQUEST | _ACK | _CREATE | extra
+        flags = _REQUEST | _ACK | extra
         batch.append(_message(_NFTABLES << 8 | kind, flags, _family(_IPV4, 0) + body, number))
     batch.append(_message(_BATCH_END, _REQUEST, _family(0, _NFTABLES), 0))
     _send(_NETLINK_NETFILTER, batch, set(range(1, len(bodies) + 1)))

@@ -17,7 +17,7 @@ from pytest_egress.backends.agent.inside.commands import Commands
 from pytest_egress.backends.agent.inside.files import Files
 from pytest_egress.backends.agent.inside.listening import Listening
 from pytest_egress.backends.agent.inside.names import Names
-from pytest_egress.backends.agent.inside.network import capture
+from pytest_egress.backends.agent.inside.network import Network
 from pytest_egress.backends.agent.inside.ports import SourcePorts
 from pytest_egress.backends.agent.inside.probing import Probing
 from pytest_egress.backends.agent.inside.wire import PROTOCOL, Lines, decode, encode
@@ -49,6 +49,7 @@ class Server:
         self._listening = Listening(self.send, ports)
         self._names = Names(self.send)
         files, probing = Files(), Probing(ports)
+        network = Network()
         self._operations: dict[str, Operation] = {
             "ping": lambda _: {},
             "probe": probing.probe,
@@ -58,7 +59,8 @@ class Server:
             "listen": self._listening.listen,
             "dial": self._listening.dial,
             "names": self._names.serve,
-            "capture": capture,
+            "capture": network.capture,
+            "turn_away": network.turn_away,
         }
 
     def run(self) -> None:
