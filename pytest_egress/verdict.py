@@ -274,6 +274,10 @@ def _upstream_failure(observation: Observation, evidence: Evidence) -> Judgement
     # With via_upstream, URX says that the answer of the last attempt was passed on, and DI that it
     # was delayed.
     harmless = {"DC", "DI", "URX"} if details == "via_upstream" else {"DC"}
+    if evidence.kind == "connection" and accepted is not None and accepted.details.get("answered"):
+        # The upstream had said all that it was asked for: a client that leaves without reading to
+        # the end, or without an answer to its farewell, meets a reset on its way out.
+        harmless |= {"UR"}
     if attempt.completed and not flags - harmless and not local_reply:
         if observation.live or observation.signed:
             return None

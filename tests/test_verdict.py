@@ -63,7 +63,7 @@ records = st.builds(
 proofs = st.builds(
     UpstreamProof,
     forwarded=st.booleans(),
-    details=st.dictionaries(st.just("problem"), words),
+    details=st.dictionaries(st.just("problem"), words) | st.just({"problem": "", "answered": True}),
 )
 observations = st.builds(
     Observation,
@@ -183,6 +183,19 @@ def test_the_flag_that_explains_best_is_told(flags: set[str], words: str) -> Non
     verdict, reason = verdict_of(FAILED, record)
     assert verdict is Verdict.UNREACHABLE
     assert words in reason
+
+
+def test_a_reset_after_the_last_answer_is_none_of_the_upstream_s() -> None:
+    """A client that leaves early may meet one; before the answer, it is what went wrong."""
+    attempt = replace(ANSWERED, target="tls://api.weather.com:443", stage="tls", response=None)
+    record = replace(RECORD, kind="connection", response_flags=frozenset({"UR"}))
+    proof = UpstreamProof(details={"problem": "", "answered": True})
+    assert verdict_of(attempt, record, signed=True, accepted=proof)[0] is Verdict.REACHABLE
+    unfinished = UpstreamProof(details={"problem": "", "answered": False})
+    for seen in (unfinished, None):
+        verdict, reason = verdict_of(attempt, record, signed=True, accepted=seen)
+        assert verdict is Verdict.UNREACHABLE
+        assert "the upstream reset it" in reason
 
 
 def test_a_dead_server_of_the_user_is_named() -> None:

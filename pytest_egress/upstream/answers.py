@@ -94,6 +94,7 @@ def request_of(
         names=link.names(host, link.record.sni),
     )
     link.record.asked = request.host
+    link.record.answered = False
     link.site.journal.add_request(request, link.record)
     return request
 

@@ -182,6 +182,7 @@ def _send(link: Link, request: Request, answer: Answer, *, keep: bool) -> bool:
     elif keep and request.http_version == "HTTP/1.0":
         extra = (("connection", "keep-alive"),)
     headers = answer.headers + extra
+    link.record.answered = True  # before the client can have read it, and gone
     link.sock.sendall(_encode(Answer(answer.status, headers, answer.body), request.method))
     return keep
 

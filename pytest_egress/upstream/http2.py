@@ -193,6 +193,7 @@ class _Server:
                 waits.append(stream.due - now)
             elif self._send(number, stream, stream.answer):
                 del self._streams[number]
+                self._link.record.answered = not self._streams
                 if not self._streams and self._link.site.workers.count() > _MOST_OPEN:
                     self._connection.close_connection()
                     self._closing = True

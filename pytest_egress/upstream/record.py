@@ -30,6 +30,7 @@ class Connection:
         proxied_for: the client, ``ip:port``, that a PROXY header before all else named.
         received: the first 64 KiB that came outside HTTP.
         forwarded: whether a server of the user's was behind it.
+        answered: whether HTTP requests came, and each of them has been answered.
         problem: why it ended, if not in good order.
         open: whether it has not ended yet.
         time: seconds since the epoch.
@@ -47,6 +48,7 @@ class Connection:
     proxied_for: str = ""
     received: bytes = b""
     forwarded: bool = False
+    answered: bool = False
     problem: str = ""
     open: bool = True
     time: float = field(default_factory=time.time)
@@ -68,7 +70,12 @@ class Connection:
             address=self.address or "",
             port=self.port,
             forwarded=self.forwarded,
-            details={"sni": self.sni, "protocol": self.protocol, "problem": self.problem},
+            details={
+                "sni": self.sni,
+                "protocol": self.protocol,
+                "problem": self.problem,
+                "answered": self.answered,
+            },
         )
 
     def _host(self) -> str:

@@ -260,3 +260,16 @@ def test_many_idle_connections_are_asked_to_close(outside: Outside) -> None:
     finally:
         for sock in socks:
             sock.close()
+
+
+def test_record_tells_whether_every_request_was_answered(outside: Outside) -> None:
+    """A connection that is reset in place of its last answer has not answered."""
+    outside.host("203.0.113.10").reset(times=1)
+    for ending in (requests.ConnectionError, None):
+        if ending is None:
+            assert requests.get(url(outside), timeout=5).ok
+        else:
+            with pytest.raises(ending):
+                requests.get(url(outside), timeout=5)
+    assert [connection.answered for connection in outside.connections] == [False, True]
+    assert [outside.accepted(it.client) is not None for it in outside.connections] == [True, True]
