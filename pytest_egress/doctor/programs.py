@@ -1,17 +1,16 @@
-"""Checks of the programs around a mesh: container engine, kind, istioctl, kubectl and its context.
+"""Checks of what is around a mesh: container engine, kind, istioctl, kubectl and its context.
 
-Each is asked through its own command line, which knows contexts and credentials as its user set
-them up.
+The engine is asked as the backend docker asks it, the programs through their own command lines,
+which know contexts and credentials as their user set them up.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import shutil
 import subprocess
 
+from pytest_egress.backends.registry import kind, missing
 from pytest_egress.doctor.check import Check
 from pytest_egress.errors import BackendError
 
@@ -32,31 +31,21 @@ def program_checks() -> tuple[Check, ...]:
 
 
 def _docker() -> str:
-    if shutil.which("docker") is None and not os.environ.get("DOCKER_HOST"):
-        raise BackendError("there is no `docker` on PATH", next_step="install Docker or Podman")
-    answer = json.loads(
-        _ask(
-            ["docker", "version", "--format", "{{json .}}"],
-            "start the engine (systemctl start docker), or name another one with DOCKER_HOST",
-        )
-    )
-    server = answer.get("Server") or {}
-    version, system = server.get("Version", "?"), f"{server.get('Os')}/{server.get('Arch')}"
-    if importlib.util.find_spec("testcontainers") is None:
-        raise BackendError(
-            f"the engine answers (version {version}, {system}), testcontainers is not installed",
-            next_step="pip install 'pytest-egress[docker]'",
-        )
-    return f"engine {version} on {system}"
+    """Ask the engine that the backend would use."""
+    _need_packages("docker")
+    from pytest_egress.backends.docker.engine import Engine
+
+    engine = Engine()
+    try:
+        answer = engine.client.version()
+    finally:
+        engine.close()
+    return f"engine {answer['Version']} on {answer['Os']}/{answer['Arch']}"
 
 
 def _kind() -> str:
     told = _ask(["kind", "version"], "install kind: https://kind.sigs.k8s.io")
-    if importlib.util.find_spec("kubernetes") is None:
-        raise BackendError(
-            f"{told} is here, the Python package kubernetes is not",
-            next_step="pip install 'pytest-egress[kind]'",
-        )
+    _need_packages("kind")
     return told
 
 
@@ -77,6 +66,7 @@ def _kubectl() -> str:
 
 
 def _context() -> str:
+    _need_packages("cluster")
     name = _ask(
         ["kubectl", "config", "current-context"],
         "choose one with kubectl config use-context NAME",
@@ -97,6 +87,21 @@ def _context() -> str:
             next_step="choose another context, or install Istio: istioctl install",
         )
     return f"context {name}, Kubernetes {server.get('gitVersion', '?')}, with istiod"
+
+
+def _need_packages(backend: str) -> None:
+    """See whether the Python packages of a backend are installed.
+
+    Raises:
+        BackendError: one is not.
+    """
+    chosen = kind(backend)
+    lacking = missing(chosen)
+    if lacking:
+        raise BackendError(
+            f"the Python package {' and '.join(lacking)} is not installed",
+            next_step=f"pip install 'pytest-egress[{chosen.extra}]'",
+        )
 
 
 def _ask(command: list[str], next_step: str) -> str:

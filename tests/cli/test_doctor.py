@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import socketserver
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +102,12 @@ def test_local_without_envoy(capsys: pytest.CaptureFixture[str]) -> None:
     assert "next step: give the path of an Envoy" in told
 
 
-def test_nothing_is_installed(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_installed(
+    program: Program, packages: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each program that is missing is told, with what it is for; that alone is no failure."""
-    names = ["docker", "kind", "istioctl", "kubectl", "context"]
+    packages("kubernetes")
+    names = ["kind", "istioctl", "kubectl", "context"]
     for name in names:
         finding = find(name)
         assert not finding.works
@@ -116,18 +123,57 @@ def test_nothing_is_installed(program: Program, capsys: pytest.CaptureFixture[st
     ]
 
 
-def test_docker(program: Program, packages: Callable[..., None]) -> None:
-    """An engine that does not answer, one without the Python package, one that can be used."""
-    program("docker", "echo Cannot connect to the Docker daemon >&2; exit 1")
-    finding = find("docker")
-    assert "| Cannot connect to the Docker daemon" in finding.detail
-    assert "start the engine" in finding.next_step
-    answer = json.dumps({"Server": {"Version": "28.2.2", "Os": "linux", "Arch": "amd64"}})
-    program("docker", f"echo '{answer}'")
-    packages()
-    assert find("docker").next_step == "pip install 'pytest-egress[docker]'"
-    packages("testcontainers")
+class Answers(BaseHTTPRequestHandler):
+    """A container engine that tells its version and nothing else."""
+
+    def do_GET(self) -> None:
+        """Answer ``/version`` and ``/_ping``, with and without a version of the API before it."""
+        told: object = "OK"
+        if self.path.endswith("/version"):
+            told = {"Version": "28.2.2", "ApiVersion": "1.50", "Os": "linux", "Arch": "amd64"}
+        body = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base has it
+        """Say nothing."""
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A container engine at a Unix socket."""
+    pytest.importorskip("testcontainers", reason="the extra docker is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/engine.sock"
+        with socketserver.ThreadingUnixStreamServer(path, Answers) as server:
+            server.daemon_threads = True
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+            yield
+            server.shutdown()
+            thread.join()
+
+
+def test_docker(engine: None, packages: Callable[..., None]) -> None:
+    """The engine is asked as the backend asks it."""
     assert find("docker").detail == "engine 28.2.2 on linux/amd64"
+    packages()
+    finding = find("docker")
+    assert finding.detail == "the Python package testcontainers is not installed"
+    assert finding.next_step == "pip install 'pytest-egress[docker]'"
+
+
+def test_docker_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do."""
+    pytest.importorskip("testcontainers", reason="the extra docker is not installed")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    finding = find("docker")
+    assert finding.detail.startswith("no container engine answers")
+    assert finding.next_step.startswith("start it (systemctl start docker)")
 
 
 def test_kind_and_istioctl(program: Program, packages: Callable[..., None]) -> None:

@@ -164,7 +164,9 @@ def _literals() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("section", ["Envoy", "The contract", "Verdicts"])
+@pytest.mark.parametrize(
+    "section", ["Envoy", "The contract", "Verdicts", "The command and the machine"]
+)
 def test_messages_exist(section: str) -> None:
     """Each message that troubleshooting explains is one that the program has."""
     known = _literals()
