@@ -184,14 +184,17 @@ def control_listener(*, in_pod: bool = False) -> Json:
     }
 
 
-def opened_log() -> Json:
+def opened_log(log: Json | None = None) -> Json:
     """Settings of a ``tcp_proxy`` that report a connection as soon as its upstream is connected.
 
     The connection's own record comes when it ends, which a pooled one may never do.
+
+    Args:
+        log: the access logger; None: `access_log`.
     """
     only = {"log_type_filter": {"types": ["TcpUpstreamConnected"]}}
     return {
-        "access_log": [{**access_log(), "filter": only}],
+        "access_log": [{**(log or access_log()), "filter": only}],
         "access_log_options": {"flush_access_log_on_connected": True},
     }
 

@@ -150,3 +150,21 @@ def test_captured_calls(egress: Egress) -> None:
     with egress.capture() as calls, urllib.request.urlopen("https://api.example.com/v1") as answer:
         assert answer.status == 200
     assert calls.hosts == {"api.example.com"}
+
+
+def test_an_open_connection_has_a_record(egress: Egress) -> None:
+    """A pool keeps it: the end of the capture is not its end."""
+    import requests
+
+    with requests.Session() as session:
+        with egress.capture() as calls:
+            assert session.get("https://api.example.com/", timeout=10).ok
+        assert calls.hosts == {"api.example.com"}
+
+
+def test_addresses_that_change_are_looked_up_anew(egress: Egress) -> None:
+    """The proxy forgets what it was told before."""
+    assert egress.get("https://api.example.com/").reachable
+    egress.upstream("api.example.com").addresses("203.0.113.10", "203.0.113.11")
+    answered = {egress.get("https://api.example.com/").upstream for _ in range(20)}
+    assert answered == {"203.0.113.10:443", "203.0.113.11:443"}

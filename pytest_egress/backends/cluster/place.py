@@ -107,6 +107,9 @@ class Place:
             generation = self._outside.dns_generation
             self._must_be_there()
             proxy = self._proxy(workload, contract)
+            known = [it for it in self._meshes if it.enforces(contract, workload)]
+            if any(it.stale(generation) for it in known):
+                self._let_forget(proxy)
             if self._current is None or not _same(self._current, contract, workload):
                 self._apply(contract, workload)
                 self._current = (contract, workload)
@@ -238,6 +241,22 @@ class Place:
         with ThreadPoolExecutor(_AT_ONCE, "pytest-egress-apply") as executor:
             list(executor.map(self._remove, list(self._applied.values())))
         self._current = None
+
+    def _let_forget(self, proxy: SidecarProxy) -> None:
+        """Have a proxy drop its clusters, with the addresses that they know and have ejected.
+
+        Raises:
+            BackendError: it does not.
+        """
+        self._withdraw()
+        self._generation += 1
+        spaces = {it.pod.namespace for _, it in self._proxies}
+        control = [it for name in spaces for it in control_objects(name, self._generation)]
+        with ThreadPoolExecutor(_AT_ONCE, "pytest-egress-apply") as executor:
+            list(executor.map(self._put, control))
+        proxy.generation = self._generation
+        proxy.wait(self._timeout)
+        self._meshes.clear()
 
     def _has(self, key: tuple[str, str, str], placed: Placed) -> bool:
         known = self._applied.get(key)

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_egress.contract.resources import Workload
-from pytest_egress.envoy.instruments import REMEMBER_SOURCE, WITNESS_CLUSTER, sidecar_access_log
+from pytest_egress.envoy.instruments import (
+    REMEMBER_SOURCE,
+    WITNESS_CLUSTER,
+    opened_log,
+    sidecar_access_log,
+)
 from pytest_egress.errors import BackendError
 
 __all__ = [
@@ -45,6 +50,8 @@ _CA = "ca.pem"
 #: Where Istio's agent looks first for the CAs of its system, whichever that is.
 _SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 _HCM = "envoy.filters.network.http_connection_manager"
+_TCP = "envoy.filters.network.tcp_proxy"
+_TCP_TYPE = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _HCM_TYPE = (
     "type.googleapis.com/envoy.extensions.filters.network."
     "http_connection_manager.v3.HttpConnectionManager"
@@ -185,6 +192,7 @@ def witness_filter(name: str, namespace: str) -> Json:
     """The EnvoyFilter that adds access loggers to one pod's outbound listeners."""
     outbound = {"context": "SIDECAR_OUTBOUND"}
     http = {**outbound, "listener": {"filterChain": {"filter": {"name": _HCM}}}}
+    tcp = {**outbound, "listener": {"filterChain": {"filter": {"name": _TCP}}}}
     log = sidecar_access_log()
     patches = [
         ("LISTENER", outbound, "MERGE", {"access_log": [log]}),
@@ -194,6 +202,12 @@ def witness_filter(name: str, namespace: str) -> Json:
             http,
             "MERGE",
             {"typed_config": {"@type": _HCM_TYPE, "access_log": [log]}},
+        ),
+        (
+            "NETWORK_FILTER",
+            tcp,
+            "MERGE",
+            {"typed_config": {"@type": _TCP_TYPE, **opened_log(log)}},
         ),
     ]
     return {

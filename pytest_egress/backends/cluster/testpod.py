@@ -227,6 +227,8 @@ class TestPod:
 
     def _answer(self, query: bytes, udp: bool) -> bytes | None:
         assert self._outside is not None
+        # The proxy asks here as well: what it was told is remembered, in case it becomes untrue.
+        self._outside.answer(query, udp=udp, view="far")
         answer = self._outside.answer(query, udp=udp)
         if self.heard is not None:
             tell(self.heard, query, answer)

@@ -98,7 +98,11 @@ def test_records_go_to_a_cluster_of_the_bootstrap() -> None:
         "LISTENER",
         "NETWORK_FILTER",
         "NETWORK_FILTER",
+        "NETWORK_FILTER",
     ]
+    merged = spec["configPatches"][-1]["patch"]["value"]["typed_config"]
+    assert merged["@type"].endswith(".TcpProxy")  # a pooled connection is told before it ends
+    assert merged["access_log_options"] == {"flush_access_log_on_connected": True}
 
 
 def test_namespace_of_a_revision() -> None:
