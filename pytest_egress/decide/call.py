@@ -45,6 +45,15 @@ class Call:
     http2: bool = False
     inner: Literal["http", "tcp"] = "tcp"
 
+    @property
+    def destination(self) -> str:
+        """Address and port as they are written: ``192.0.2.1:443``, ``[2001:db8::1]:443``."""
+        return (
+            f"[{self.address}]:{self.port}"
+            if ":" in self.address
+            else f"{self.address}:{self.port}"
+        )
+
     @classmethod
     def from_json(cls, call: Mapping[str, Any]) -> Call:
         """Read a call as the batch mode of ``pytest-egress probe`` takes it."""

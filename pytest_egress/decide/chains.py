@@ -36,7 +36,7 @@ class Listeners:
             LookupError: there is none.
         """
         found = self._places.get((call.address, call.port))
-        wanted = f"{call.address}:{call.port}"
+        wanted = call.destination
         if found is not None:
             return found, f"it is for {wanted}"
         found = self._places.get((_ANY, call.port))

@@ -149,7 +149,10 @@ class Foresight:
         if decision.verdict != "allowed":
             return None
         cluster = decision.all_clusters[0]
-        _, port, _, host = cluster.split("|")
+        parts = cluster.split("|")
+        if len(parts) != 4:
+            return None
+        _, port, _, host = parts
         for index, compiled in enumerate(self._compiled):
             if any(it.host == host for it in compiled.workload.services):
                 number = compiled.workload.target_port(int(port))
@@ -208,7 +211,7 @@ def _evidence(call: Call, decision: Decision) -> Evidence:
     return Evidence(
         "http" if http else "connection",
         "",
-        f"{call.address}:{call.port}",
+        call.destination,
         decision.listener,
         filter_chain=decision.filter_chain,
         route_config=decision.route_config,

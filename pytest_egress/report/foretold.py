@@ -62,7 +62,7 @@ class Foretold:
             ("target", str(self.target)),
             ("verdict", f"{self.verdict}: {self.judgement.reason}"),
             ("from", self.workload.namespace + (f" ({labels})" if labels else "")),
-            ("dialled", f"{self.address}:{self.target.port} ({self.why_address})"),
+            ("dialled", f"{Call.to(self.target, self.address).destination} ({self.why_address})"),
         ]
         for number, (proxy, decision) in enumerate(self.decisions):
             if number:
@@ -128,6 +128,7 @@ def foretell(foresight: Foresight, target: Target, address: str = "") -> Foretol
         address, why = foresight.dialled(target.host)
     met = foresight.meet(Call.to(target, address))
     contract, workload = foresight.contract, foresight.workload
+    first = met.hops[0][0].evidence if met.hops else met.evidence
     stage = _STAGES.get(target.scheme, "http")
     told = story(
         target, met.judgement, stage, met.evidence, met.declared_by, contract, workload, met.hops
@@ -140,6 +141,15 @@ def foretell(foresight: Foresight, target: Target, address: str = "") -> Foretol
         met.decisions,
         met.judgement,
         met.declared_by,
-        tuple(parts(contract, workload, foresight.program, met.decisions, met.gateway)),
+        tuple(
+            parts(
+                contract,
+                workload,
+                foresight.program,
+                met.decisions,
+                met.gateway,
+                undeclared=first is not None and first.undeclared,
+            )
+        ),
         tuple(it for it in told if it[0] in {"declared", "nearest", "edit"}),
     )

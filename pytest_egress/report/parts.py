@@ -42,6 +42,8 @@ def parts(
     program: Program,
     decisions: Iterable[tuple[str, Decision]],
     gateway: GatewayProgram | None = None,
+    *,
+    undeclared: bool = False,
 ) -> Iterator[Part]:
     """What had a part in the decisions of the proxies on a way.
 
@@ -51,23 +53,26 @@ def parts(
         program: the sidecar's.
         decisions: by the proxies' names, the sidecar's first.
         gateway: the second proxy; None where there is none.
+        undeclared: whether the sidecar passes on what nothing declares.
     """
     for number, (_, decision) in enumerate(decisions):
         behind = number and gateway is not None
         yield from _parts_of(gateway.program if behind and gateway else program, decision)
         if not number:
-            yield from _settings(contract, workload, decision)
+            yield from _settings(contract, workload, decision, undeclared=undeclared)
     for it in gateway.workload.gateways if gateway is not None else ():
         yield Part(_named("Gateway", it), "configures the gateway", it.at("spec", "servers"))
 
 
-def _settings(contract: Contract, workload: Workload, decision: Decision) -> Iterator[Part]:
+def _settings(
+    contract: Contract, workload: Workload, decision: Decision, *, undeclared: bool
+) -> Iterator[Part]:
     """The Sidecar, and the policy for what nothing declares."""
     sidecar = select_sidecar(contract, workload)
     if sidecar is not None:
         does = "decides what this workload sees"
         yield Part(_named("Sidecar", sidecar), does, sidecar.at("metadata", "name"))
-    if decision.verdict not in {"passthrough", "blocked"}:
+    if not undeclared and decision.verdict != "blocked":
         return
     own = sidecar.outbound_traffic_policy if sidecar is not None else None
     if sidecar is not None and own is not None:

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from pytest_egress.contract import load, unsupported, verdict
 from pytest_egress.contract.linting import lint
-from pytest_egress.contract.resources import Workload
+from pytest_egress.contract.resources import (
+    MeshConfig,
+    OutboundTrafficPolicy,
+    PolicyMode,
+    Workload,
+)
 from pytest_egress.errors import ContractError, ProbeError
 from pytest_egress.probe import Target
 from pytest_egress.report.foresight import Foresight
@@ -24,6 +29,7 @@ __all__ = ["LIMIT", "Trial", "corpus", "trials"]
 
 LIMIT = 2.0  # seconds of processor time for one file
 _URLS = ("https://api.example.com", "http://www.weather.test/v1", "tcp://203.0.113.9:5432")
+_MODES: tuple[PolicyMode, ...] = ("REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,10 @@ def trials(seed: str, count: int, directory: Path) -> Iterator[Trial]:
         name = f"{seed}-{i}"
         chance = random.Random(name)
         text = mutated(chance.choice(texts), chance.choice(texts), chance)
-        yield _try(name, text, directory / "f.yaml")
+        yield _try(name, text, directory / "f.yaml", chance.choice(_MODES))
 
 
-def _try(seed: str, text: str, path: Path) -> Trial:
+def _try(seed: str, text: str, path: Path, mode: PolicyMode) -> Trial:
     data = text.encode("utf-8", "surrogatepass")
     begin = time.process_time()
     outcome, failure = "", ""
@@ -74,15 +80,15 @@ def _try(seed: str, text: str, path: Path) -> Trial:
         linted = lint(["-"], stdin=data)
         outcome = verdict(linted.survey.problems)
         path.write_bytes(data)
-        _explain(path)
+        _explain(path, mode)
     except Exception:  # noqa: BLE001  this is what is looked for
         failure = traceback.format_exc()
     return Trial(seed, text, outcome, time.process_time() - begin, failure)
 
 
-def _explain(path: Path) -> None:
+def _explain(path: Path, mode: PolicyMode) -> None:
     try:
-        contract = load(path)
+        contract = load(path, mesh=MeshConfig(outbound_traffic_policy=OutboundTrafficPolicy(mode)))
         if any(it.severity == "error" for it in unsupported(contract)):
             return
         foresight = Foresight(contract, Workload("default", {"app": "web"}))

@@ -212,6 +212,36 @@ def test_policies_take_part_in_what_nothing_declares() -> None:
     assert "outboundTrafficPolicy of the Sidecar at s.yaml:" in told(opened)["took part"]
 
 
+@pytest.mark.parametrize("url", ["http://x.example", "https://x.example"])
+def test_what_stands_in_for_passthrough(url: str) -> None:
+    """Clusters that are of no host and port, as those that resolve any name."""
+    policy = OutboundTrafficPolicy("ALLOW_ANY_DYNAMIC_DNS")
+    mesh = MeshConfig(outbound_traffic_policy=policy)
+    foretold = foretold_of(loads(entry("a", "a.example", {80: "HTTP"}), mesh=mesh), url)
+    assert foretold.verdict is Verdict.UNDECLARED
+    assert (
+        "outboundTrafficPolicy of the mesh is ALLOW_ANY_DYNAMIC_DNS" in told(foretold)["took part"]
+    )
+
+
+def test_an_egress_proxy() -> None:
+    """What a Sidecar sends to its egress proxy is undeclared all the same."""
+    proxy = entry("p", "proxy.example", {3128: "HTTP"})
+    policy = {
+        "mode": "ALLOW_ANY",
+        "egressProxy": {"host": "proxy.example", "port": {"number": 3128}},
+    }
+    contract = loads(documents(proxy, sidecar(outboundTrafficPolicy=policy)))
+    assert foretold_of(contract, "https://x.example").verdict is Verdict.UNDECLARED
+
+
+def test_ipv6() -> None:
+    """An address is written with brackets where a port follows it."""
+    lines = told(foretold_of(loads(CONTRACT), "http://[2001:db8::1]:8089"))
+    assert lines["dialled"] == "[2001:db8::1]:8089 (the address itself)"
+    assert lines["listener"].startswith("virtualOutbound: no listener has [2001:db8::1]:8089")
+
+
 def test_addresses() -> None:
     """What a name resolves to is what the contract says of it, or what is given."""
     contract = loads(entry("t", "t.example", {5432: "TCP"}, addresses=["240.0.0.9"]), file="t.yaml")
