@@ -23,7 +23,6 @@ _BECOMES = {
     Verdict.UNDECLARED: "becomes reachable without being declared",
     Verdict.BLOCKED: "becomes blocked",
     Verdict.UNREACHABLE: "loses its endpoints",
-    Verdict.INCONCLUSIVE: "is no longer understood by the proxy",
 }
 _OPEN = {Verdict.REACHABLE, Verdict.UNDECLARED}
 
@@ -122,7 +121,7 @@ def _differences(question: Question, old: Foresight, new: Foresight) -> Iterator
     before, after = (
         side.meet(question.call(side.dialled(question.name)[0])) for side in (old, new)
     )
-    verdicts = before.judgement.verdict, after.judgement.verdict
+    verdicts = _seen(before), _seen(after)
     if verdicts[0] is not verdicts[1]:
         opens = verdicts[1] in _OPEN and verdicts[0] not in _OPEN
         closes = verdicts[0] in _OPEN and verdicts[1] not in _OPEN
@@ -139,6 +138,12 @@ def _differences(question: Question, old: Foresight, new: Foresight) -> Iterator
             other = "other" if name == "endpoints" else "another"
             what = f"has {other} {name}: {is_now} (was: {was})"
             yield _change("changes", question, what, after, after)
+
+
+def _seen(met: Met) -> Verdict:
+    """The verdict for a caller: what the proxy cannot read goes nowhere either."""
+    verdict = met.judgement.verdict
+    return Verdict.BLOCKED if verdict is Verdict.INCONCLUSIVE else verdict
 
 
 def _change(kind: Kind, question: Question, what: str, declaring: Met, after: Met) -> Change:

@@ -172,6 +172,14 @@ def test_endpoints() -> None:
     assert told(contract(one), contract(none)) == ["closes s.example:80 (HTTP) loses its endpoints"]
 
 
+def test_what_the_proxy_cannot_read_is_blocked() -> None:
+    """A port that reads HTTP alone takes nothing else, as before it was declared."""
+    proxy = entry("p", "proxy.example", {3128: "HTTP_PROXY"})
+    assert told(contract(A), contract(A, proxy)) == [
+        "opens proxy.example:3128 (HTTP) becomes reachable"
+    ]
+
+
 def test_given_workloads_only() -> None:
     """Where workloads are named, nobody else is asked."""
     private = entry("a", "a.example", {443: "HTTPS"}, exportTo=["."])
