@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 
@@ -122,7 +123,8 @@ def _pass(client: _End, server: _End) -> None:
                 if end.ended and not other.waiting and not other.told:
                     other.told = True
                     # TLS has no half of its own to close: there the whole connection ends.
-                    socket.socket.shutdown(other.sock, socket.SHUT_WR)
+                    with contextlib.suppress(OSError):  # it has gone; reading from it says how
+                        socket.socket.shutdown(other.sock, socket.SHUT_WR)
             _wait(selector, client, server)
 
 

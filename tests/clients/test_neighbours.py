@@ -65,7 +65,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 def run(suite: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResult:
     """Run one file of tests."""
     suite.makepyfile(test_it=STANDING + code)
-    return suite.runpytest_subprocess("-p", "no:cacheprovider", *arguments, timeout=120)
+    return suite.runpytest_subprocess("-p", "no:cacheprovider", *arguments, timeout=600)
 
 
 def test_xdist(suite: pytest.Pytester) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+import struct
 import threading
 
 import pytest
@@ -155,3 +157,20 @@ def test_stop_ends_forwarding(outside: Outside) -> None:
                 outside.stop()
                 assert sock.recv(1) == b""
                 assert server.recv(1) == b""
+
+
+def test_end_that_meets_a_server_that_has_gone() -> None:
+    """A reset that came before the client's end is told as one, and not as a failed farewell."""
+    client, ours = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        to_server = socket.create_connection(listener.getsockname(), 5)
+        server, _ = listener.accept()
+    with client, ours, to_server:
+        client.close()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server.close()
+        arrived = select.poll()
+        arrived.register(to_server, select.POLLHUP)
+        assert arrived.poll(5000)
+        with pytest.raises(ConnectionResetError):
+            forward.relay(ours, to_server)
