@@ -146,7 +146,7 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
                 raise CapabilityError(self.name, "gateways", self.lacking["gateways"])
 
     def _take_pod(self) -> DockerPod:
-        """A pod that waits for its proxy, and the next one begun.
+        """A pod that waits for its proxy: the one that was begun beforehand, else a new one.
 
         Raises:
             BackendError: it does not start.

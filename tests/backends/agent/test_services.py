@@ -6,11 +6,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_egress.backends.agent import Agent
 from pytest_egress.backends.agent.inside.tunnel import Tunnels
+from pytest_egress.backends.agent.inside.wire import pack
 from pytest_egress.probe import DnsResolver, Options, Target
 from pytest_egress.upstream import Outside
 
@@ -207,6 +209,30 @@ def test_socket_that_comes_too_late_is_closed() -> None:
         tunnels.add(1, theirs)
         assert theirs.fileno() == -1
         assert ours.recv(1) == b""
+
+
+def test_last_words_of_a_peer_that_takes_nothing_more() -> None:
+    """They arrive, and then its end: writing to it in vain loses nothing."""
+    heard: list[dict[str, Any]] = []
+    ended = threading.Event()
+
+    def send(message: dict[str, Any]) -> None:
+        heard.append(message)
+        if "d" not in message:
+            ended.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        carried = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    peer.sendall(b"response")
+    peer.close()
+    carried.sendall(b"one more")  # which its peer answers by a reset
+    tunnels = Tunnels(send)
+    tunnels.add(1, carried)
+    tunnels.take({"t": 1, "d": pack(b"request")})
+    assert ended.wait(30)
+    tunnels.close()
+    assert heard == [{"t": 1, "d": pack(b"response")}, {"t": 1, "e": 1}]
 
 
 def test_services_are_started_with_each_stream(

@@ -35,6 +35,7 @@ class _End:
         self.finished = False  # nothing more comes from the other side
         self.shut = False  # ... and the socket has been told
         self.read = False  # nothing more comes from this socket
+        self.reset = False  # its peer has reset it: what it said before is still to be read
         self.events = 0
 
 
@@ -159,6 +160,9 @@ class Tunnels:
                 return
             if data:
                 self._send({"t": end.ident, "d": pack(data)})
+            elif end.reset:
+                self._fail(end)
+                return
             else:
                 end.read = True
                 self._send({"t": end.ident, "e": 1})
@@ -179,9 +183,15 @@ class Tunnels:
                 end.sock.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             pass
-        except OSError:
-            self._fail(end)
-            return
+        except OSError as error:
+            # It takes nothing more, but what it has said before it went is still to be read. A
+            # broken pipe is one that was closed in order, before it was written to.
+            end.unsent.clear()
+            end.finished = end.shut = True
+            end.reset = not isinstance(error, BrokenPipeError)
+            if end.reset and end.read:
+                self._fail(end)
+                return
         if end.read and end.shut:
             self._drop(end)
         else:
