@@ -30,6 +30,7 @@ __all__ = [
     "CONTRACT",
     "EXPECTATIONS",
     "GATHERING",
+    "IN_TURN",
     "MUTATION",
     "OUTCOMES",
     "egress",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_IN_TURN = 2  # proxies at a time: the one in use, and the one before
 
 #: On the item of a contract file, where a run has several backends: the name of its own.
 BACKEND: pytest.StashKey[str] = pytest.StashKey()
@@ -58,6 +60,9 @@ EXPECTATIONS: pytest.StashKey[list[Expectation]] = pytest.StashKey()
 
 #: On the config: what the run has called, where that is asked for.
 GATHERING: pytest.StashKey[Gathering] = pytest.StashKey()
+
+#: On the config: whether the tests of one workload follow each other.
+IN_TURN: pytest.StashKey[bool] = pytest.StashKey()
 
 #: On the config: the plugin that runs tests under mutants, where that is asked for.
 MUTATION: pytest.StashKey[Mutation] = pytest.StashKey()
@@ -84,6 +89,8 @@ def egress_backend(
         _fail(error)
     if hasattr(backend, "say"):
         backend.say = _speaker(pytestconfig)
+    if pytestconfig.stash.get(IN_TURN, False) and hasattr(backend, "most_proxies"):
+        backend.most_proxies = min(backend.most_proxies, _IN_TURN)
     backend.prepare()
     mutation = pytestconfig.stash.get(MUTATION, None)
     yield backend if mutation is None else mutation.watch(backend)

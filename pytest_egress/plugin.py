@@ -158,6 +158,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             from pytest_egress.loading import loader
 
             loader(config).for_item(item)
+    if any(EXPECTATIONS in item.stash for item in items):
+        from pytest_egress.collection.items import group
+
+        group(config, items)
 
 
 @pytest.hookimpl(wrapper=True)

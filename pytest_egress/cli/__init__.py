@@ -21,7 +21,7 @@ from pytest_egress.cli.clean import add_clean
 from pytest_egress.cli.doctor import add_doctor
 from pytest_egress.cli.init import add_init
 from pytest_egress.cli.rbac import add_rbac
-from pytest_egress.cli.reading import add_diff, add_explain, add_lint
+from pytest_egress.cli.reading import add_diff, add_explain, add_lint, add_table
 from pytest_egress.cli.schema import add_schema
 from pytest_egress.errors import BackendError, ContractError, ProbeError
 
@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     add_diff(commands)
     add_rbac(commands)
     add_schema(commands)
+    add_table(commands)
     return root
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_diff", "add_explain", "add_lint"]
+__all__ = ["add_diff", "add_explain", "add_lint", "add_table"]
 
 
 def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,6 +91,44 @@ def add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--format", choices=("text", "json"), default="text", help="text (default) or one JSON list"
     )
     explain.set_defaults(run=_run_explain)
+
+
+def add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``table`` to the commands."""
+    table = commands.add_parser(
+        "table",
+        help="show every declared host and port, as each workload finds it",
+        description="Show the matrix of declared hosts and ports by workloads, and of any other "
+        "host on the same ports. No proxy is started unless --probe asks for it.",
+    )
+    _add_contract(table)
+    _add_pod(table)
+    table.add_argument(
+        "--from",
+        dest="workload",
+        action="append",
+        default=[],
+        metavar="WORKLOAD",
+        help="who asks: NAMESPACE or NAMESPACE/key=value,key=value; may be given several times "
+        "(default: all that the contract tells apart)",
+    )
+    table.add_argument(
+        "--probe", action="store_true", help="probe through an Envoy for each workload"
+    )
+    table.add_argument("--envoy", default="", metavar="PATH", help="the Envoy program to run")
+    table.add_argument(
+        "--format",
+        choices=("text", "markdown", "json"),
+        default="text",
+        help="text (default), a Markdown table, or one JSON object",
+    )
+    table.set_defaults(run=_run_table)
+
+
+def _run_table(options: argparse.Namespace) -> int:
+    from pytest_egress.cli.table import print_table
+
+    return print_table(options)
 
 
 def _add_contract(command: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from pytest_egress.contract.resources import Workload
 from pytest_egress.egress import Egress
 from pytest_egress.errors import ContractError
 from pytest_egress.expectations import Expectation
-from pytest_egress.fixtures import BACKEND, CONTRACT, EXPECTATIONS
+from pytest_egress.fixtures import BACKEND, CONTRACT, EXPECTATIONS, IN_TURN
 from pytest_egress.loading import loader, shown
 from pytest_egress.settings import lookup
 
@@ -209,6 +209,27 @@ class ExpectationItem(pytest.Function):
     def reportinfo(self) -> tuple[Path, int, str]:
         """The line that the expectation is about."""
         return self.path, self.position.line - 1, f"{self.name} (line {self.position.line})"
+
+
+def group(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the items of one workload follow each other: each workload has a proxy of its own.
+
+    Other items stay where they are. Where there are none, few proxies are needed at a time.
+    """
+    others = [it for it in items if not isinstance(it, ExpectationItem)]
+    config.stash[IN_TURN] = not any("egress" in getattr(it, "fixturenames", ()) for it in others)
+    places = [i for i, item in enumerate(items) if isinstance(item, ExpectationItem)]
+    groups: dict[object, list[pytest.Item]] = {}
+    for place in places:
+        groups.setdefault(_asker(items[place]), []).append(items[place])
+    ordered = (item for members in groups.values() for item in members)
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
+def _asker(item: pytest.Item) -> object:
+    mark = item.get_closest_marker("egress_workload")
+    return None if mark is None else (mark.args, *sorted(mark.kwargs["labels"].items()))
 
 
 def _under_contract(egress: Egress) -> None:

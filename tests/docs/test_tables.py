@@ -108,6 +108,7 @@ def test_verdicts() -> None:
         ("explain", ("option", "means")),
         ("diff", ("option", "means")),
         ("clean", ("option", "is for")),
+        ("table", ("option of table", "means")),
         ("rbac", ("option", "is about")),
     ],
 )

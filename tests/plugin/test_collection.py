@@ -235,6 +235,23 @@ def test_equal_names_are_told_apart(files: pytest.Pytester) -> None:
     assert names(shown) == [*of("sni-default.a"), *of("sni-shop.a")]
 
 
+def test_items_of_a_workload_follow_each_other(files: pytest.Pytester) -> None:
+    """Each workload has a proxy of its own: few of them run at a time."""
+    for name, namespace in (("a", "one"), ("b", "two"), ("c", "one")):
+        private = entry(name).replace("  location", '  exportTo: ["."]\n  location')
+        private = private.replace(f"name: {name}\n", f"name: {name}\n  namespace: {namespace}\n")
+        (files.path / f"deploy/{name}.yaml").write_text(private)
+    shown = names(files.runpytest("deploy", "-k", "sni", "--collect-only", "-q"))
+    assert [it.partition("::")[0] for it in shown] == [f"deploy/{it}.yaml" for it in "acb"]
+    files.makeconftest(
+        """
+        def pytest_runtest_teardown(item):
+            assert item.funcargs["egress_backend"].most_proxies == 2
+        """
+    )
+    files.runpytest("deploy", "-k", "sni").assert_outcomes(passed=3, deselected=15)
+
+
 def test_who_asks(files: pytest.Pytester) -> None:
     """Each entry is asked from a namespace that sees it; the settings can say another."""
     private = entry("a").replace(
