@@ -265,6 +265,14 @@ SETTINGS = (
         metavar="NAME",
     ),
     Setting(
+        "no-apply",
+        "take the cluster as it is deployed: nothing is written but the test pod, in the "
+        "workload's own namespace (backend cluster)",
+        False,
+        parse=_truth,
+        flag=True,
+    ),
+    Setting(
         "cluster-name",
         "name of the cluster of the backend kind",
         "pytest-egress",

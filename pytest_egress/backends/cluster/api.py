@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pytest_egress.backends.cluster.exec_stream import ExecStream
@@ -186,6 +188,33 @@ class Api:
         """
         return self._send("GET", path, doing, None, query).decode("utf-8", "replace")
 
+    def follow(
+        self, path: str, doing: str, **query: str
+    ) -> tuple[Iterator[str], Callable[[], None]]:
+        """Follow a text that goes on, such as a log: its lines, and what ends it.
+
+        Raises:
+            ApiError: it cannot be read.
+        """
+        response = self._open("GET", path, doing, None, query, stream=True)
+
+        def lines() -> Iterator[str]:
+            rest = b""
+            # Read in pieces of what has come: a log may be silent for long.
+            while piece := response.read1(65536):
+                *whole, rest = (rest + piece).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in whole)
+
+        def close() -> None:
+            connection = getattr(response, "connection", None) or response._connection  # noqa: SLF001  urllib3 1
+            sock = getattr(connection, "sock", None)
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)  # wakes whoever reads
+            response.close()
+
+        return lines(), close
+
     def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str]) -> ExecStream:
         """Start a command in a container.
 
@@ -215,11 +244,26 @@ class Api:
         body: Mapping[str, Any] | None,
         query: Mapping[str, str],
     ) -> bytes:
+        return bytes(self._open(method, path, doing, body, query).data)
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str],
+        *,
+        stream: bool = False,
+    ) -> Any:
+        """The response of a request: with ``stream`` it goes on, however silent it is."""
         from urllib.parse import urlencode
+
+        import urllib3
 
         client = self.client
 
-        def send() -> bytes:
+        def send() -> Any:
             headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
             if method == "PATCH":
                 headers["Content-Type"] = "application/merge-patch+json"
@@ -233,13 +277,13 @@ class Api:
                 url,
                 body=None if body is None else json.dumps(body).encode(),
                 headers=headers,
-                timeout=self._timeout,
+                timeout=urllib3.Timeout(self._timeout, None) if stream else self._timeout,
                 retries=False,
-                preload_content=True,
+                preload_content=not stream,
             )
             if response.status >= 400:
                 raise _refused(doing, response.status, response.data)
-            return bytes(response.data)
+            return response
 
         return self._call(doing, send)
 

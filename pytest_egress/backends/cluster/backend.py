@@ -14,6 +14,7 @@ from pytest_egress.backends.private import PrivateDirectory
 from pytest_egress.errors import CapabilityError, ContractError
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.cluster.deployed import Deployed
     from pytest_egress.backends.cluster.mesh import ClusterMesh
     from pytest_egress.backends.protocol import Capability
     from pytest_egress.backends.registry import Get
@@ -35,6 +36,8 @@ class ClusterBackend:
         live: ask the real outside in place of the simulated one.
         pod_root: the directory that stands for the pod's root.
         keep: leave the namespaces of the run.
+        apply: contracts are applied, in namespaces of the run's own; else the cluster is taken as
+            it is, and only test pods are made.
         timeout: seconds that a test pod, or a contract, may take to be there.
         say: tells what is being waited for.
     """
@@ -51,6 +54,7 @@ class ClusterBackend:
         live: bool = False,
         pod_root: str = "/",
         keep: bool = False,
+        apply: bool = True,
         timeout: float = 120.0,
         say: Say = told,
     ) -> None:
@@ -58,6 +62,7 @@ class ClusterBackend:
         self.live = live
         self.pod_root = pod_root
         self.keep = keep
+        self.applies = apply
         self.timeout = timeout
         self.say = say
         self._pod_image = pod_image
@@ -68,7 +73,7 @@ class ClusterBackend:
         self._outside: Outside | None = None
         self._declared: Contract | None = None
         self._checked: tuple[Contract, str] | None = None  # the last, and who asked
-        self._place: Place | None = None
+        self._place: Place | Deployed | None = None
 
     @property
     def api(self) -> Api:
@@ -114,6 +119,7 @@ class ClusterBackend:
     def describe(self) -> str:
         """One line for pytest's header."""
         live = ", live" if self.live else ""
+        live += "" if self.applies else ", as deployed"
         return f"{self.name} (context {self.api.context or 'current'}{live})"
 
     def prepare(self) -> None:
@@ -160,13 +166,28 @@ class ClusterBackend:
         if private is not None:
             private.close()
 
-    def place(self) -> Place:
+    def place(self) -> Place | Deployed:
         """The run's own part of the cluster, begun on first use.
 
         Raises:
             BackendError: the cluster cannot be used.
         """
         with self._lock:
+            if self._place is None and not self.applies:
+                from pytest_egress.backends.cluster.deployed import Deployed
+
+                self._place = Deployed(
+                    self.api,
+                    self.outside,
+                    self.directory(),
+                    pod_image=self._pod_image,
+                    service_account=self._service_account,
+                    live=self.live,
+                    pod_root=self.pod_root,
+                    keep=self.keep,
+                    timeout=self.timeout,
+                    say=self.say,
+                )
             if self._place is None:
                 self._place = Place(
                     self.api,
@@ -199,7 +220,7 @@ class ClusterBackend:
             ContractError: it holds what has no meaning, or another one, in namespaces of its own.
         """
         known, asked = self._checked or (None, "")
-        if known is contract and asked == namespace:
+        if not self.applies or (known is contract and asked == namespace):
             return
         from pytest_egress.backends.cluster.layout import refusals
 
@@ -221,6 +242,7 @@ def create(get: Get) -> ClusterBackend:
         live=get("live"),
         pod_root=get("pod-root"),
         keep=get("keep"),
+        apply=not get("no-apply"),
         timeout=get("cluster-timeout"),
     )
 

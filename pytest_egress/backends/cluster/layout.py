@@ -17,7 +17,16 @@ from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.resources import Resource, Sidecar, Workload
 
-__all__ = ["CONTROL_PORT", "Layout", "Placed", "control_objects", "manifests", "refusals"]
+__all__ = [
+    "CONTROL_PORT",
+    "PLURALS",
+    "Layout",
+    "Placed",
+    "control_objects",
+    "manifests",
+    "refusals",
+    "resources",
+]
 
 Json = dict[str, Any]
 
@@ -32,7 +41,7 @@ UNNAMED = "pytest-egress-http-"
 _CONTROL_NAME = "pytest-egress-control"
 _SIDECAR_NAME = "pytest-egress-default"
 _LONGEST = 63  # characters of a namespace's name
-_PLURALS = {
+PLURALS = {
     "ServiceEntry": "serviceentries",
     "WorkloadEntry": "workloadentries",
     "Sidecar": "sidecars",
@@ -63,7 +72,7 @@ class Layout:
     def namespaces(self, contract: Contract, workload: Workload) -> dict[str, str]:
         """The names in the cluster, by those in the contract; the workload's comes first."""
         found = dict.fromkeys([workload.namespace])
-        for resource in _resources(contract):
+        for resource in resources(contract):
             found[resource.metadata.namespace] = None
         return {namespace: self.name(namespace) for namespace in found}
 
@@ -104,7 +113,7 @@ def refusals(contract: Contract, namespace: str) -> list[Problem]:
 
 def _refusals(contract: Contract) -> Iterator[Problem]:
     root = contract.mesh.root_namespace
-    for resource in _resources(contract):
+    for resource in resources(contract):
         kind = str(resource.manifest.get("kind", type(resource).__name__))
         path: tuple[str | int, ...] = ("metadata", "name")
         if not resource.manifest:
@@ -121,7 +130,7 @@ def manifests(contract: Contract, workload: Workload, layout: Layout) -> list[Pl
     """The contract's objects, as they are applied; Sidecars carry the mesh's policy."""
     spaces = layout.namespaces(contract, workload)
     placed = []
-    for resource in _resources(contract):
+    for resource in resources(contract):
         body = _body(resource, spaces[resource.metadata.namespace])
         spec = body["spec"]
         kind = body["kind"]
@@ -135,7 +144,7 @@ def manifests(contract: Contract, workload: Workload, layout: Layout) -> list[Pl
             spec["exportTo"] = _export(spec.get("exportTo"), kind, contract, layout, spaces)
         placed.append(
             Placed(
-                _PLURALS[kind],
+                PLURALS[kind],
                 body["metadata"]["namespace"],
                 resource.metadata.name,
                 body,
@@ -188,13 +197,14 @@ def control_objects(namespace: str, generation: int) -> list[Placed]:
     ]
     return [
         Placed(
-            _PLURALS[kind], namespace, _CONTROL_NAME, _object(kind, namespace, _CONTROL_NAME, spec)
+            PLURALS[kind], namespace, _CONTROL_NAME, _object(kind, namespace, _CONTROL_NAME, spec)
         )
         for kind, spec in specs
     ]
 
 
-def _resources(contract: Contract) -> Iterator[Resource]:
+def resources(contract: Contract) -> Iterator[Resource]:
+    """The resources of a contract that a cluster is given."""
     yield from contract.service_entries
     yield from contract.workload_entries
     yield from contract.virtual_services

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
+from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
 from pytest_egress.backends.cluster.layout import Layout, Placed, control_objects, manifests
 from pytest_egress.backends.cluster.pod import (
     Injected,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pytest_egress.envoy import Program
     from pytest_egress.upstream import Outside
 
-__all__ = ["Place"]
+__all__ = ["Place", "compiled"]
 
 _TICK = 0.1  # seconds, between tries to be younger
 _AT_ONCE = 8  # requests under way at the same time
@@ -94,7 +95,7 @@ class Place:
         self._generation = 0
         self._proxies: list[tuple[Workload, SidecarProxy]] = []
         self._meshes: list[ClusterMesh] = []
-        self._cluster: _Cluster | None = None
+        self._name_server: str | None = None
         self._begun = False
 
     def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh:
@@ -163,7 +164,7 @@ class Place:
         for known in self._meshes:
             if known.enforces(contract, workload) and known.pod is proxy.pod:
                 return known
-        program = _compiled(contract, workload)
+        program = compiled(contract, workload)
         mesh = ClusterMesh(
             contract,
             workload,
@@ -332,7 +333,7 @@ class Place:
         space = self.layout.name(workload.namespace)
         self._make_namespaces([space])
         name = f"test-pod-{len(self._proxies)}"
-        reading = Reading(_compiled(contract, workload))
+        reading = Reading(compiled(contract, workload))
         pod = TestPod(
             self._api,
             space,
@@ -340,7 +341,7 @@ class Place:
             self._directory.subdirectory("p"),
             reading,
             None if self._live else self._outside,
-            "" if self._live else self._facts().name_server,
+            "" if self._live else self._server(),
             self._say,
         )
         try:
@@ -368,7 +369,7 @@ class Place:
         )
 
         def body(simulated: Injected | None) -> dict[str, Any]:
-            istiod = self._istiod(simulated) if simulated else {}
+            istiod = istiod_addresses(self._api, simulated) if simulated else {}
             return pod_of(
                 name,
                 space,
@@ -378,12 +379,17 @@ class Place:
                 labels=labels(),
                 simulated=simulated,
                 istiod=istiod,
-                name_server=self._facts().name_server if simulated else "",
+                name_server=self._server() if simulated else "",
             )
 
         self._wait_for_account(space, doing)
         seen = injected(self._api.create(pods, body(None), doing, dryRun="All"))
         self._api.create(pods, body(None if self._live else seen), doing)
+
+    def _server(self) -> str:
+        if self._name_server is None:
+            self._name_server = name_server(self._api)
+        return self._name_server
 
     def _wait_for_account(self, space: str, doing: str) -> None:
         """Wait for the service account that a new namespace gets."""
@@ -411,39 +417,6 @@ class Place:
         if failure:
             raise BackendError(f"cannot {doing}: {failure}")
 
-    def _istiod(self, simulated: Injected) -> dict[str, str]:
-        """The addresses of istiod's names, which a pod cannot look up before its agent runs."""
-        host = simulated.discovery[0]
-        service, _, rest = host.partition(".")
-        space = rest.partition(".")[0]
-        path = f"/api/v1/namespaces/{space}/services/{service}"
-        found = self._api.get(path, f"find istiod ({host})")
-        return {host: str(found["spec"]["clusterIP"])}
-
-    def _facts(self) -> _Cluster:
-        if self._cluster is None:
-            try:
-                found = self._api.get(
-                    "/api/v1/namespaces/kube-system/services/kube-dns", "find the name server"
-                )
-                self._cluster = _Cluster(str(found["spec"]["clusterIP"]))
-            except ApiError as error:
-                if error.status not in {403, 404}:
-                    raise
-                self._cluster = _Cluster("")
-        return self._cluster
-
-
-class _Cluster:
-    """What is asked of a cluster once.
-
-    Attributes:
-        name_server: the address of its name server; empty: it is not known.
-    """
-
-    def __init__(self, name_server: str) -> None:
-        self.name_server = name_server
-
 
 def _same(current: tuple[Contract, Workload], contract: Contract, workload: Workload) -> bool:
     known, seen_by = current
@@ -452,7 +425,8 @@ def _same(current: tuple[Contract, Workload], contract: Contract, workload: Work
     return seen_by.namespace == workload.namespace
 
 
-def _compiled(contract: Contract, workload: Workload) -> Program:
+def compiled(contract: Contract, workload: Workload) -> Program:
+    """What istiod makes of a contract, as far as it is known here."""
     from pytest_egress.contract.allocation import allocate
     from pytest_egress.envoy import compile_contract
 

@@ -47,6 +47,7 @@ _POD_LABEL = "pytest-egress/pod"
 _PROXY_UID = 1337
 _RULES = "pytest-egress/rules"
 _CA = "ca.pem"
+_TRUSTED = "pytest-egress/trusted"
 #: Where Istio's agent looks first for the CAs of its system, whichever that is.
 _SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 _HCM = "envoy.filters.network.http_connection_manager"
@@ -96,6 +97,7 @@ def pod_of(
     simulated: Injected | None = None,
     istiod: Mapping[str, str] | None = None,
     name_server: str = "",
+    trusted: str = "",
 ) -> Json:
     """The test pod.
 
@@ -110,6 +112,8 @@ def pod_of(
             is asked.
         istiod: the addresses of istiod's names, in simulation.
         name_server: the cluster's, in simulation; empty: it is not asked.
+        trusted: the CA of the simulated outside (PEM), for a pod without a ConfigMap of its own
+            and without loggers of ours; empty: it has both.
     """
     capture = "true" if workload.dns_capture else "false"
     metadata: Json = {
@@ -122,12 +126,13 @@ def pod_of(
             "sidecar.istio.io/inject": "true",
         },
         "annotations": {
-            "sidecar.istio.io/bootstrapOverride": f"{name}-bootstrap",
             "proxy.istio.io/config": json.dumps(
                 {"proxyMetadata": {"ISTIO_META_DNS_CAPTURE": capture}}
             ),
         },
     }
+    if not trusted:
+        metadata["annotations"]["sidecar.istio.io/bootstrapOverride"] = f"{name}-bootstrap"
     spec: Json = {
         "serviceAccountName": service_account,
         "automountServiceAccountToken": False,
@@ -145,7 +150,7 @@ def pod_of(
     }
     if simulated is not None:
         addresses = dict(istiod or {})
-        metadata["annotations"] |= _trust(name)
+        metadata["annotations"] |= _trust(name, trusted)
         metadata["annotations"][_RULES] = _rules(addresses.values(), simulated, name_server)
         spec |= {
             "dnsPolicy": "None",
@@ -285,15 +290,23 @@ def _rules(istiod: Iterable[str], simulated: Injected, name_server: str) -> str:
     )
 
 
-def _trust(name: str) -> dict[str, str]:
+def _trust(name: str, trusted: str) -> dict[str, str]:
     """The injector's annotations that put the outside's CA in the place of the proxy's own ones.
 
     A proxy that originates TLS trusts those of its system unless the contract names a file.
     """
-    source = {"name": f"{name}-bootstrap", "items": [{"key": _CA, "path": _CA}]}
+    source: Json = {
+        "configMap": {"name": f"{name}-bootstrap", "items": [{"key": _CA, "path": _CA}]}
+    }
+    annotations = {}
+    if trusted:
+        annotations[_TRUSTED] = trusted
+        field = {"fieldPath": f"metadata.annotations['{_TRUSTED}']"}
+        source = {"downwardAPI": {"items": [{"path": _CA, "fieldRef": field}]}}
     mount = {"mountPath": _SYSTEM_CAS, "subPath": _CA, "readOnly": True}
     return {
-        "sidecar.istio.io/userVolume": json.dumps({"egress-trusted": {"configMap": source}}),
+        **annotations,
+        "sidecar.istio.io/userVolume": json.dumps({"egress-trusted": source}),
         "sidecar.istio.io/userVolumeMount": json.dumps({"egress-trusted": mount}),
     }
 

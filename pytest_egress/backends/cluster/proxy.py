@@ -93,7 +93,7 @@ class SidecarProxy:
 
     def records(self, source: str) -> tuple[Evidence, ...]:
         """What the proxy says of the connection from ``source``, once it is complete."""
-        found = self.witness.wait(source, _RECORD_TIMEOUT)
+        found: tuple[Evidence, ...] = self.witness.wait(source, _RECORD_TIMEOUT)
         if not any(record.cluster and not record.undeclared for record in found):
             # A refusal is believed of a proxy that still has the contract, and passes what it may.
             self.control_failure = self._control()

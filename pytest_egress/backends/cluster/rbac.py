@@ -101,7 +101,7 @@ def rules(mode: Mode) -> tuple[Rule, ...]:
         return (
             test_pod,
             *of_pod,
-            Rule(_ISTIO, _NETWORKING, ("list",), "everywhere", "what is deployed"),
+            Rule(_ISTIO, _NETWORKING, ("get",), "everywhere", "what is deployed"),
             *of_istio,
         )
     return (

@@ -44,6 +44,7 @@ class TestPod:
         outside: what its proxy reaches; None: the real one.
         name_server: of the cluster; empty: its names are not asked for.
         say: tells what is being waited for.
+        own_log: the proxy's own access log is read: it has no logger of ours.
     """
 
     __test__ = False  # to pytest it is no test
@@ -58,11 +59,17 @@ class TestPod:
         outside: Outside | None,
         name_server: str,
         say: Say,
+        *,
+        own_log: bool = False,
     ) -> None:
         self.namespace = namespace
         self.name = name
         self.directory = directory
-        self.witness = Witness(directory / "witness.sock", reading)
+        self._own_log = own_log
+        self._reading = reading
+        self.witness: Any = None
+        if not own_log:
+            self.witness = Witness(directory / "witness.sock", reading)
         self.closed = False
         #: Told of each name that is looked up in the pod, and of the answer.
         self.heard: Callable[[str, DnsAnswer], None] | None = None
@@ -97,6 +104,47 @@ class TestPod:
                 "the events above say what the cluster could not do",
             )
         self.agent.start()
+        if self._own_log:
+            from pytest_egress.backends.cluster.log_witness import LogWitness
+
+            if self._outside is not None:
+                self._restart_proxy(timeout)
+            self.witness = LogWitness(self._follow, self._reading)
+
+    def _restart_proxy(self, timeout: float) -> None:
+        """Let the proxy look its names up again, now that there is an agent to answer.
+
+        Those of the contract that were there at its start it would ask again only after a minute.
+        """
+        before = self._restarts()
+        options = Options(method="POST", timeout=10.0)
+        self.agent.probe(Target.parse(f"{_ADMIN}/quitquitquit"), options)
+
+        def missing() -> str:
+            if self._restarts() == before:
+                return "its sidecar has not started again"
+            return self._missing()
+
+        what = f"waiting for the sidecar of {self.namespace}/{self.name}"
+        failure = until(missing, timeout, what, self._say)
+        if failure:
+            raise BackendError(
+                f"the sidecar of {self.namespace}/{self.name} is not ready after {timeout:g} s: "
+                f"{failure}",
+                self.describe(),
+            )
+
+    def _restarts(self) -> int:
+        status = self._api.get(self.path, f"read the pod {self.name}").get("status", {})
+        containers = [
+            *status.get("initContainerStatuses", ()),
+            *status.get("containerStatuses", ()),
+        ]
+        return sum(int(it.get("restartCount", 0)) for it in containers if it["name"] == PROXY)
+
+    def _follow(self) -> Any:
+        query = {"container": PROXY, "follow": "true", "sinceSeconds": "1"}
+        return self._api.follow(f"{self.path}/log", "follow the sidecar's access log", **query)
 
     def check(self) -> None:
         """Return if the pod is still the one that was started.
@@ -193,7 +241,8 @@ class TestPod:
         """Let go of the pod: the agent ends, the records are no longer received."""
         self.closed = True
         self.agent.close()
-        self.witness.close()
+        if self.witness is not None:
+            self.witness.close()
 
     def _missing(self) -> str:
         try:
@@ -206,7 +255,8 @@ class TestPod:
 
     def _serve(self, connection: Connection) -> None:
         """Let a new stream carry what the pod's proxy dials and says."""
-        connection.listen("127.0.0.1", WITNESS_PORT, "witness", self._witnessed)
+        if not self._own_log:
+            connection.listen("127.0.0.1", WITNESS_PORT, "witness", self._witnessed)
         if self._outside is not None:
             for port in OUTSIDE_PORTS:
                 connection.listen("127.0.0.1", port, f"outside-{port}", self._dialled)

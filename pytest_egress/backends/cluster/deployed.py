@@ -1,0 +1,284 @@
+"""A cluster as it is deployed: nothing is applied, probes ask what really happens.
+
+Only the test pod is made, in the workload's own namespace. What the sidecar says is read from its
+own access log.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
+from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
+from pytest_egress.backends.cluster.layout import PLURALS, resources
+from pytest_egress.backends.cluster.pod import injected, pod_of
+from pytest_egress.backends.cluster.progress import Say
+from pytest_egress.backends.cluster.proxy import SidecarProxy
+from pytest_egress.backends.cluster.reading import Reading
+from pytest_egress.backends.cluster.testpod import TestPod
+from pytest_egress.errors import BackendError
+from pytest_egress.probe import Options, Target
+
+if TYPE_CHECKING:
+    from pytest_egress.backends.cluster.mesh import ClusterMesh
+    from pytest_egress.backends.private import PrivateDirectory
+    from pytest_egress.contract.contract import Contract
+    from pytest_egress.contract.resources import Workload
+    from pytest_egress.upstream import Outside
+
+__all__ = ["Deployed", "differences"]
+
+#: Every cluster has it, and every sidecar knows it unless a Sidecar hides it.
+_KNOWN_SERVICE = "kubernetes.default.svc.cluster.local"
+
+
+class Deployed:
+    """The namespaces of a cluster as they are, with test pods of ours.
+
+    Args:
+        api: of the cluster.
+        outside: the simulated one; in a live run it is not asked.
+        directory: private to the run.
+        pod_image: of the test pods.
+        service_account: of the test pods; it must be there.
+        live: the real outside is asked.
+        pod_root: the directory that stands for the pod's root.
+        keep: the pods stay.
+        timeout: seconds that a pod may take to be there.
+        say: tells what is being waited for, and where the contract differs from the cluster.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        outside: Outside,
+        directory: PrivateDirectory,
+        *,
+        pod_image: str,
+        service_account: str,
+        live: bool,
+        pod_root: str,
+        keep: bool,
+        timeout: float,
+        say: Say,
+    ) -> None:
+        self._api = api
+        self._outside = outside
+        self._directory = directory
+        self._pod_image = pod_image
+        self._service_account = service_account
+        self._live = live
+        self._pod_root = pod_root
+        self._keep = keep
+        self._timeout = timeout
+        self._say = say
+        self._lock = threading.RLock()
+        self._checked: set[str] = set()
+        self._compared: list[Contract] = []
+        self._proxies: list[tuple[Workload, DeployedProxy]] = []
+        self._meshes: list[ClusterMesh] = []
+
+    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh:
+        """Return a mesh whose pod is in the workload's namespace; nothing is applied.
+
+        Raises:
+            BackendError: the cluster cannot do it, or rights are missing.
+        """
+        with self._lock:
+            if not any(it is contract or it == contract for it in self._compared):
+                self._compared.append(contract)
+                for difference in differences(self._api, contract):
+                    self._say(difference)
+            mesh = self._mesh(contract, workload, self._proxy(contract, workload))
+            mesh.sidecar.reading.use(mesh.program, mesh.sidecar.pod.listeners(), {})
+            if mesh.sidecar.control_failure:
+                mesh.sidecar.settle()
+            mesh.prepare()
+            return mesh
+
+    def close(self) -> None:
+        """Remove the pods. Twice is once."""
+        with self._lock:
+            proxies, self._proxies = self._proxies, []
+            self._meshes.clear()
+        for _, proxy in proxies:
+            proxy.pod.close()
+            if not self._keep:
+                self._api.delete(proxy.pod.path, f"delete the pod {proxy.pod.name}", grace=0)
+
+    def _mesh(self, contract: Contract, workload: Workload, proxy: DeployedProxy) -> ClusterMesh:
+        from pytest_egress.backends.cluster.mesh import ClusterMesh
+        from pytest_egress.backends.cluster.place import compiled
+        from pytest_egress.backends.declaring import clients_of, endpoints_of
+
+        for known in self._meshes:
+            if known.enforces(contract, workload) and known.pod is proxy.pod:
+                return known
+        program = compiled(contract, workload)
+        mesh = ClusterMesh(
+            contract,
+            workload,
+            proxy,
+            self._outside,
+            endpoints_of(program),
+            clients_of(contract, self._pod_root),
+            self._outside.dns_generation,
+            program,
+            live=self._live,
+        )
+        self._meshes.append(mesh)
+        return mesh
+
+    def _proxy(self, contract: Contract, workload: Workload) -> DeployedProxy:
+        from pytest_egress.backends.cluster.place import compiled
+        from pytest_egress.backends.cluster.rbac import check
+
+        for seen_by, known in self._proxies:
+            if seen_by == workload:
+                if not known.control_failure or known.pod.exists():
+                    return known
+                known.pod.close()
+                self._proxies.remove((seen_by, known))
+        space = workload.namespace
+        if space not in self._checked:
+            check(self._api.may, "deployed", space, context=self._api.context)
+            self._checked.add(space)
+        self._refuse_ambient(space)
+        server = "" if self._live else name_server(self._api)
+        name = f"egress-test-{secrets.token_hex(4)}"
+        reading = Reading(compiled(contract, workload))
+        pod = TestPod(
+            self._api,
+            space,
+            name,
+            self._directory.subdirectory("p"),
+            reading,
+            None if self._live else self._outside,
+            server,
+            self._say,
+            own_log=True,
+        )
+        self._make(name, workload, server)
+        try:
+            pod.start(self._timeout)
+        except BaseException:
+            pod.close()
+            if not self._keep:
+                self._api.delete(pod.path, f"delete the pod {name}", grace=0)
+            raise
+        proxy = DeployedProxy(pod, reading, self._outside, self._say, live=self._live)
+        self._proxies.append((workload, proxy))
+        return proxy
+
+    def _make(self, name: str, workload: Workload, server: str) -> None:
+        from pytest_egress.backends.ownership import labels
+
+        pods = f"/api/v1/namespaces/{workload.namespace}/pods"
+        doing = f"make the test pod {workload.namespace}/{name}"
+        common: dict[str, Any] = {
+            "image": self._pod_image,
+            "service_account": self._service_account,
+            "labels": labels(keep=self._keep),
+            "trusted": self._outside.ca_file.read_text(),
+        }
+        bare = pod_of(name, workload.namespace, workload, **common)
+        seen = injected(self._api.create(pods, bare, doing, dryRun="All"))
+        if not self._live:
+            addresses = istiod_addresses(self._api, seen)
+            bare = pod_of(
+                name,
+                workload.namespace,
+                workload,
+                simulated=seen,
+                istiod=addresses,
+                name_server=server,
+                **common,
+            )
+        self._api.create(pods, bare, doing)
+
+    def _refuse_ambient(self, space: str) -> None:
+        try:
+            found = self._api.get(f"/api/v1/namespaces/{space}", f"read the namespace {space}")
+        except ApiError as error:
+            if error.status == 403:
+                return
+            raise
+        if found["metadata"].get("labels", {}).get("istio.io/dataplane-mode") == "ambient":
+            raise BackendError(
+                f"the namespace {space} is in ambient mode: its pods have no sidecar whose records "
+                "could prove a verdict",
+                next_step="use the backend cluster without --egress-no-apply: its own namespaces "
+                "have sidecars",
+            )
+
+
+class DeployedProxy(SidecarProxy):
+    """The sidecar of a pod that nothing was applied for."""
+
+    def _pass_control(self) -> str:
+        """Whether this proxy has been seen to pass anything on to an upstream."""
+        witness = self.pod.witness
+        if witness.passed:
+            return ""
+        options = Options(timeout=5.0, verify=False)
+        probed = self.pod.agent.probe(Target.parse(f"tls://{_KNOWN_SERVICE}:443"), options)
+        self.claim(probed.source)
+        records = witness.wait(probed.source, 5.0) if probed.source else ()
+        if witness.passed:
+            return ""
+        if not records:
+            return (
+                "the sidecar's access log has no record of a call: is it on (meshConfig "
+                "accessLogFile: /dev/stdout, or a Telemetry), and in Istio's default format?"
+            )
+        return f"the proxy has passed nothing on so far, not even {_KNOWN_SERVICE}"
+
+
+def differences(api: Api, contract: Contract) -> Iterator[str]:
+    """Where the cluster does not hold what the contract's files say, a line for each resource.
+
+    Raises:
+        ApiError: the cluster cannot be asked.
+    """
+    for resource in resources(contract):
+        kind = str(resource.manifest.get("kind", ""))
+        metadata = resource.metadata
+        if not kind:
+            continue
+        where = resource.at("metadata", "name")
+        what = f"{kind} {metadata.namespace}/{metadata.name}"
+        version = str(resource.manifest["apiVersion"]).rpartition("/")[2]
+        path = istio_path(metadata.namespace, PLURALS[kind], metadata.name, version)
+        try:
+            held = api.get(path, f"read {what}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            yield f"{where}: {what} is not in the cluster"
+            continue
+        place = _unlike(resource.manifest.get("spec") or {}, held.get("spec") or {}, "spec")
+        if place:
+            yield f"{where}: {what} is another one in the cluster: {place}"
+
+
+def _unlike(wanted: Any, held: Any, path: str) -> str:
+    """Where two values differ first; empty where they do not."""
+    if isinstance(wanted, Mapping) and isinstance(held, Mapping):
+        for key in dict.fromkeys([*wanted, *held]):
+            if key not in held:
+                return f"{path}.{key} is absent there"
+            if key not in wanted:
+                return f"{path}.{key} is set there"
+            found = _unlike(wanted[key], held[key], f"{path}.{key}")
+            if found:
+                return found
+        return ""
+    if isinstance(wanted, list) and isinstance(held, list):
+        if len(wanted) != len(held):
+            return f"{path} has {len(held)} items there, not {len(wanted)}"
+        pairs = enumerate(zip(wanted, held, strict=True))
+        return next((found for i, (a, b) in pairs if (found := _unlike(a, b, f"{path}[{i}]"))), "")
+    return "" if wanted == held else f"{path} is {held!r} there, not {wanted!r}"
