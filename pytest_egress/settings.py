@@ -273,6 +273,14 @@ SETTINGS = (
         flag=True,
     ),
     Setting(
+        "from",
+        "existing workload of the namespace of egress_workload that probes start from, deploy/NAME "
+        "or pod/NAME, by an ephemeral container (backend cluster); nothing is applied, and the "
+        "real outside is asked",
+        "",
+        metavar="WORKLOAD",
+    ),
+    Setting(
         "cluster-name",
         "name of the cluster of the backend kind",
         "pytest-egress",

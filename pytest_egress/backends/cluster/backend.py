@@ -38,6 +38,8 @@ class ClusterBackend:
         keep: leave the namespaces of the run.
         apply: contracts are applied, in namespaces of the run's own; else the cluster is taken as
             it is, and only test pods are made.
+        source: the workload that probes start from, in place of a test pod: ``deploy/NAME``. Then
+            nothing is applied, and the real outside is asked.
         timeout: seconds that a test pod, or a contract, may take to be there.
         say: tells what is being waited for.
     """
@@ -55,14 +57,16 @@ class ClusterBackend:
         pod_root: str = "/",
         keep: bool = False,
         apply: bool = True,
+        source: str = "",
         timeout: float = 120.0,
         say: Say = told,
     ) -> None:
         self._api = api
-        self.live = live
+        self.live = live or bool(source)
+        self._source = source
         self.pod_root = pod_root
         self.keep = keep
-        self.applies = apply
+        self.applies = apply and not source
         self.timeout = timeout
         self.say = say
         self._pod_image = pod_image
@@ -187,6 +191,7 @@ class ClusterBackend:
                     keep=self.keep,
                     timeout=self.timeout,
                     say=self.say,
+                    source=self._source,
                 )
             if self._place is None:
                 self._place = Place(
@@ -243,6 +248,7 @@ def create(get: Get) -> ClusterBackend:
         pod_root=get("pod-root"),
         keep=get("keep"),
         apply=not get("no-apply"),
+        source=get("from"),
         timeout=get("cluster-timeout"),
     )
 

@@ -6,9 +6,10 @@ own access log.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
@@ -24,6 +25,7 @@ from pytest_egress.probe import Options, Target
 
 if TYPE_CHECKING:
     from pytest_egress.backends.cluster.mesh import ClusterMesh
+    from pytest_egress.backends.cluster.rbac import Mode
     from pytest_egress.backends.private import PrivateDirectory
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
@@ -49,6 +51,8 @@ class Deployed:
         keep: the pods stay.
         timeout: seconds that a pod may take to be there.
         say: tells what is being waited for, and where the contract differs from the cluster.
+        source: the workload that probes start from, ``deploy/NAME`` or ``pod/NAME``; empty: a
+            pod of ours.
     """
 
     def __init__(
@@ -64,8 +68,10 @@ class Deployed:
         keep: bool,
         timeout: float,
         say: Say,
+        source: str = "",
     ) -> None:
         self._api = api
+        self._source = source
         self._outside = outside
         self._directory = directory
         self._pod_image = pod_image
@@ -105,8 +111,11 @@ class Deployed:
             proxies, self._proxies = self._proxies, []
             self._meshes.clear()
         for _, proxy in proxies:
+            if proxy.end:
+                with contextlib.suppress(BackendError):  # the container ends, and takes it along
+                    proxy.pod.agent.exec(proxy.end, timeout=5.0)
             proxy.pod.close()
-            if not self._keep:
+            if not self._keep and not proxy.end:
                 self._api.delete(proxy.pod.path, f"delete the pod {proxy.pod.name}", grace=0)
 
     def _mesh(self, contract: Contract, workload: Workload, proxy: DeployedProxy) -> ClusterMesh:
@@ -144,9 +153,12 @@ class Deployed:
                 self._proxies.remove((seen_by, known))
         space = workload.namespace
         if space not in self._checked:
-            check(self._api.may, "deployed", space, context=self._api.context)
+            mode: Mode = "workload" if self._source else "deployed"
+            check(self._api.may, mode, space, context=self._api.context)
             self._checked.add(space)
         self._refuse_ambient(space)
+        if self._source:
+            return self._borrow(contract, workload)
         server = "" if self._live else name_server(self._api)
         name = f"egress-test-{secrets.token_hex(4)}"
         reading = Reading(compiled(contract, workload))
@@ -170,6 +182,35 @@ class Deployed:
                 self._api.delete(pod.path, f"delete the pod {name}", grace=0)
             raise
         proxy = DeployedProxy(pod, reading, self._outside, self._say, live=self._live)
+        self._proxies.append((workload, proxy))
+        return proxy
+
+    def _borrow(self, contract: Contract, workload: Workload) -> DeployedProxy:
+        """A container of ours in a pod of the workload that was named."""
+        from pytest_egress.backends.cluster.borrowed import borrow
+        from pytest_egress.backends.cluster.place import compiled
+
+        borrowed = borrow(self._api, workload.namespace, self._source, self._pod_image)
+        reading = Reading(compiled(contract, workload))
+        pod = TestPod(
+            self._api,
+            workload.namespace,
+            borrowed.pod,
+            self._directory.subdirectory("p"),
+            reading,
+            None,
+            "",
+            self._say,
+            own_log=True,
+            container=borrowed.container,
+        )
+        try:
+            pod.start(self._timeout)
+        except BaseException:
+            pod.close()
+            raise
+        proxy = DeployedProxy(pod, reading, self._outside, self._say, live=True)
+        proxy.end = borrowed.end
         self._proxies.append((workload, proxy))
         return proxy
 
@@ -216,7 +257,13 @@ class Deployed:
 
 
 class DeployedProxy(SidecarProxy):
-    """The sidecar of a pod that nothing was applied for."""
+    """The sidecar of a pod that nothing was applied for.
+
+    Attributes:
+        end: the command that ends a container in somebody else's pod; empty: the pod is ours.
+    """
+
+    end: Sequence[str] = ()
 
     def _pass_control(self) -> str:
         """Whether this proxy has been seen to pass anything on to an upstream."""

@@ -93,7 +93,7 @@ def rules(mode: Mode) -> tuple[Rule, ...]:
             Rule("apps", ("deployments",), ("get",), "pod", "finds the workload's pod"),
             Rule("", ("pods/ephemeralcontainers",), ("patch",), "pod", "adds the container"),
             *of_pod,
-            Rule(_ISTIO, _NETWORKING, ("list",), "everywhere", "what is deployed"),
+            Rule(_ISTIO, _NETWORKING, ("get",), "everywhere", "what is deployed"),
             *of_istio,
         )
     test_pod = Rule("", ("pods",), ("create", "delete", "get", "list"), pod, "the test pod")

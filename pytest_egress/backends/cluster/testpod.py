@@ -45,6 +45,7 @@ class TestPod:
         name_server: of the cluster; empty: its names are not asked for.
         say: tells what is being waited for.
         own_log: the proxy's own access log is read: it has no logger of ours.
+        container: where probes start.
     """
 
     __test__ = False  # to pytest it is no test
@@ -61,9 +62,11 @@ class TestPod:
         say: Say,
         *,
         own_log: bool = False,
+        container: str = CONTAINER,
     ) -> None:
         self.namespace = namespace
         self.name = name
+        self._container = container
         self.directory = directory
         self._own_log = own_log
         self._reading = reading
@@ -78,7 +81,7 @@ class TestPod:
         self._name_server = name_server
         self._say = say
         self.agent = Agent(
-            lambda command: api.exec(namespace, name, CONTAINER, command),
+            lambda command: api.exec(namespace, name, container, command),
             name=f"the pod {namespace}/{name}",
             on_start=self._serve,
         )
@@ -198,7 +201,7 @@ class TestPod:
     def describe(self) -> str:
         """What the cluster says of the pod: its state, its events, the end of its logs."""
         parts = [read_events(self._api, self.namespace, self.name)]
-        for container in (PROXY, CONTAINER, "egress-redirect", "istio-init"):
+        for container in (PROXY, self._container, "egress-redirect", "istio-init"):
             try:
                 log = self._api.text(
                     f"{self.path}/log", "read a log", container=container, tailLines=str(_TAIL)
@@ -251,7 +254,10 @@ class TestPod:
             if error.status == 404:
                 return "it is not there (deleted or evicted)"
             raise
-        return unready(pod)
+        missing = unready(pod)
+        if not missing and self._container != CONTAINER:
+            return not_running(pod, self._container)
+        return missing
 
     def _serve(self, connection: Connection) -> None:
         """Let a new stream carry what the pod's proxy dials and says."""
@@ -283,6 +289,20 @@ class TestPod:
         if self.heard is not None:
             tell(self.heard, query, answer)
         return answer
+
+
+def not_running(pod: Mapping[str, Any], container: str) -> str:
+    """What keeps an ephemeral container from being used; empty when nothing does."""
+    for status in pod.get("status", {}).get("ephemeralContainerStatuses", ()):
+        if status["name"] == container:
+            state = status.get("state", {})
+            waiting = state.get("waiting", {})
+            if "running" in state:
+                return ""
+            if "terminated" in state:
+                return f"{container} ended with exit status {state['terminated'].get('exitCode')}"
+            return f"{container}: {waiting.get('reason', '')} {waiting.get('message', '')}".strip()
+    return f"{container} has just been added"
 
 
 def unready(pod: Mapping[str, Any]) -> str:

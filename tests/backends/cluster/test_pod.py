@@ -15,7 +15,7 @@ from pytest_egress.backends.cluster.pod import (
     pod_of,
     witness_filter,
 )
-from pytest_egress.backends.cluster.testpod import unready
+from pytest_egress.backends.cluster.testpod import not_running, unready
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.instruments import WITNESS_CLUSTER
 from pytest_egress.errors import BackendError
@@ -198,3 +198,21 @@ def test_what_keeps_a_pod_from_being_used(pod: dict[str, Any], expected: str) ->
         assert "deleted" in unready(pod)
     else:
         assert unready(pod) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({"running": {}}, ""),
+        ({"terminated": {"exitCode": 3}}, "mine ended with exit status 3"),
+        ({"waiting": {"reason": "ErrImagePull", "message": "no"}}, "mine: ErrImagePull no"),
+    ],
+)
+def test_what_keeps_an_ephemeral_container_from_being_used(
+    state: dict[str, Any], expected: str
+) -> None:
+    """In the cluster's own words; others in the pod are not looked at."""
+    others = {"name": "other", "state": {"waiting": {}}}
+    status = {"ephemeralContainerStatuses": [others, {"name": "mine", "state": state}]}
+    assert not_running({"status": status}, "mine") == expected
+    assert "just been added" in not_running({"status": {}}, "mine")
