@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.cookiejar  # noqa: F401  see below
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import settings
 from pytest_egress.backends.local import LocalBackend
 
 pytest_plugins = ["pytester"]
+
+# A run of pytester in this process drops the modules that it imported, but not their packages'
+# attributes: requests would take one http.cookiejar from here and another one from there.
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("no-deadline", deadline=None)
