@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_egress.capture.calls import Call
-from pytest_egress.fixtures import BACKEND
 from pytest_egress.outcome import Outcome
 from pytest_egress.report.differences import Comparison, Run, Sighting, compare, summary
+from pytest_egress.stash import BACKEND
 
 if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Backend

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pytest
 
 from pytest_egress.settings import lookup
+from pytest_egress.stash import BACKEND, CONTRACT
 
 if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Backend
     from pytest_egress.capture.calls import Calls
     from pytest_egress.capture.capture import Capture
     from pytest_egress.comparing import Comparing
-    from pytest_egress.contract import Contract
     from pytest_egress.egress import Egress
     from pytest_egress.expectations import Expectation
     from pytest_egress.gathering import Gathering
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from pytest_egress.upstream import Upstreams
 
 __all__ = [
-    "BACKEND",
     "CAPTURE",
     "COMPARING",
-    "CONTRACT",
     "EXPECTATIONS",
     "GATHERING",
     "IN_TURN",
@@ -43,19 +41,13 @@ __all__ = [
 _T = TypeVar("_T")
 _IN_TURN = 2  # proxies at a time: the one in use, and the one before
 
-#: On the item of a contract file, where a run has several backends: the name of its own.
-BACKEND: pytest.StashKey[str] = pytest.StashKey()
-
 #: On a test's item: the capture that its fixture has begun.
 CAPTURE: pytest.StashKey[Capture] = pytest.StashKey()
 
 #: On the config: the plugin that compares backends, where several are named.
 COMPARING: pytest.StashKey[Comparing] = pytest.StashKey()
 
-#: On the item of a contract file: the contract that it is a part of.
-CONTRACT: pytest.StashKey[Contract] = pytest.StashKey()
-
-#: On the same item: what is expected.
+#: On the item of a contract file: what is expected.
 EXPECTATIONS: pytest.StashKey[list[Expectation]] = pytest.StashKey()
 
 #: On the config: what the run has called, where that is asked for.

@@ -17,8 +17,8 @@ from pytest_egress.contract.pod_files import check_pod_files
 from pytest_egress.contract.position import Position, Problem
 from pytest_egress.contract.resources import OutboundTrafficPolicy, Workload
 from pytest_egress.errors import BackendError, ContractError
-from pytest_egress.fixtures import CONTRACT
 from pytest_egress.settings import base_directory, lookup
+from pytest_egress.stash import CONTRACT
 
 if TYPE_CHECKING:
     from pytest_egress.backends.protocol import Backend

@@ -19,9 +19,10 @@ from pytest_egress.contract.resources import Workload
 from pytest_egress.egress import Egress
 from pytest_egress.errors import ContractError
 from pytest_egress.expectations import Expectation
-from pytest_egress.fixtures import BACKEND, CONTRACT, EXPECTATIONS, IN_TURN
+from pytest_egress.fixtures import EXPECTATIONS, IN_TURN
 from pytest_egress.loading import loader, shown
 from pytest_egress.settings import lookup
+from pytest_egress.stash import BACKEND, CONTRACT
 
 __all__ = ["ContractFile", "ExpectationItem"]
 

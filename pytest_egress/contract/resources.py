@@ -6,14 +6,13 @@ tell the position of any of its values: ``entry.at("spec", "ports", 0, "number")
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_egress.contract.duration import Duration
-from pytest_egress.contract.position import Position
+from pytest_egress.contract.resource import Locate, Metadata, Resource
 
 if TYPE_CHECKING:
     from pytest_egress.contract.destination_rule.resource import (
@@ -46,7 +45,6 @@ __all__ = [
 
 Resolution = Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]
 PolicyMode = Literal["REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"]
-Locate = Callable[[tuple["str | int", ...]], Position]
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 # The labels of nodes that tell where a workload is, and those that say it in one.
@@ -57,39 +55,6 @@ _PLACES = (
 )
 _PLACE_IN_ONE = ("topology.istio.io/locality", "istio-locality")
 _NO_PORTS: Mapping[str, int] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """Kubernetes object metadata, as far as it changes outbound traffic.
-
-    ``creation_timestamp`` is seconds since the epoch: Istio settles conflicts by age. An object
-    without one is yet to be created, and so younger than all others (infinity).
-    """
-
-    name: str
-    namespace: str = "default"
-    labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    annotations: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    creation_timestamp: float = math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """What every Istio resource has: metadata and positions.
-
-    ``manifest`` is the whole object as it was read, for a cluster; empty when it was not read.
-    """
-
-    metadata: Metadata
-    locate: Locate = field(compare=False, repr=False, kw_only=True)
-    manifest: Mapping[str, Any] = field(
-        default_factory=lambda: _EMPTY, compare=False, repr=False, kw_only=True
-    )
-
-    def at(self, *path: str | int) -> Position:
-        """The position of the value at ``path``; of the nearest parent where it is absent."""
-        return self.locate(path)
 
 
 @dataclass(frozen=True, slots=True)

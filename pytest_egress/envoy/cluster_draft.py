@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_egress.contract.duration import duration_json
 from pytest_egress.contract.resources import MeshConfig, Workload
-from pytest_egress.envoy.endpoints import Locality
 from pytest_egress.envoy.instances import Registry
+from pytest_egress.envoy.localities import Locality
 from pytest_egress.envoy.names import cluster_name
 from pytest_egress.envoy.services import Service, ServicePort
 

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.envoy.instances import Instance
+from pytest_egress.envoy.localities import Locality, locality_json
 from pytest_egress.envoy.names import is_ip, labels_match
 
 if TYPE_CHECKING:
     from pytest_egress.envoy.cluster_draft import ClusterContext, ClusterDraft
 
-__all__ = ["Locality", "dns_localities", "eds_assignment", "locality_json", "socket_address"]
+__all__ = ["dns_localities", "eds_assignment", "socket_address"]
 
 _MAX_WEIGHT = 2**32 - 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Locality:
-    """``LocalityLbEndpoints`` with the instances that its endpoints were made from, in order."""
-
-    json: dict[str, Any]
-    members: list[Instance]
 
 
 def socket_address(address: str, port: int) -> dict[str, Any]:
@@ -63,14 +55,6 @@ def eds_assignment(draft: ClusterDraft, context: ClusterContext) -> dict[str, An
 
         localities = prioritized_endpoints(localities, draft, context)
     return {"cluster_name": draft.name, "endpoints": [it.json for it in localities]}
-
-
-def locality_json(text: str) -> dict[str, str]:
-    """A ``core.v3.Locality`` of ``region/zone/subzone``."""
-    if not text:
-        return {}
-    parts = zip(("region", "zone", "sub_zone"), text.split("/"), strict=False)
-    return {key: part for key, part in parts if part}
 
 
 def _localities(instances: Iterable[Instance], draft: ClusterDraft) -> list[Locality]:

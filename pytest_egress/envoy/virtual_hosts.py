@@ -11,13 +11,14 @@ from pytest_egress.envoy.domains import Domains, virtual_host_domains
 from pytest_egress.envoy.names import cluster_name, join_host_port
 from pytest_egress.envoy.protocols import HTTP, SNIFFED
 from pytest_egress.envoy.retries import retry_policy
+from pytest_egress.envoy.routed import RoutedHosts, RoutedService
 from pytest_egress.envoy.scope import EgressScope, Scope
-from pytest_egress.envoy.services import Service, ServicePort
+from pytest_egress.envoy.services import ServicePort
 
 if TYPE_CHECKING:
     from pytest_egress.envoy.virtual_service.rule import Rule
 
-__all__ = ["RoutedHosts", "RoutedService", "VirtualHost", "build_virtual_hosts"]
+__all__ = ["VirtualHost", "build_virtual_hosts"]
 
 Json = dict[str, Any]
 
@@ -39,34 +40,6 @@ class VirtualHost:
             "routes": list(self.routes),
             "include_request_attempt_count": True,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class RoutedService:
-    """A service as the routes of one port know it: by host, with the ports that count there."""
-
-    host: str
-    service: Service
-    ports: tuple[ServicePort, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RoutedHosts:
-    """What shares one list of routes (istiod's ``VirtualHostWrapper``).
-
-    Attributes:
-        port: the service port, which names the virtual hosts.
-        services: each gets a virtual host with all its domains.
-        routes: in order.
-        rules: which rule made each route.
-        hosts: of a VirtualService, where no service has them: each gets a virtual host too.
-    """
-
-    port: int
-    services: tuple[RoutedService, ...]
-    routes: tuple[Json, ...]
-    rules: tuple[Rule | None, ...] = ()
-    hosts: tuple[str, ...] = ()
 
 
 def build_virtual_hosts(

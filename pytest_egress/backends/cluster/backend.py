@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pytest_egress.backends.cluster.api import Api
+from pytest_egress.backends.cluster.named import api_of
 from pytest_egress.backends.cluster.place import Place
 from pytest_egress.backends.cluster.progress import Say, told
 from pytest_egress.backends.private import PrivateDirectory
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_egress.contract.resources import Workload
     from pytest_egress.upstream import Outside, Upstreams
 
-__all__ = ["ClusterBackend", "api_of", "create"]
+__all__ = ["ClusterBackend", "create"]
 
 
 class ClusterBackend:
@@ -251,13 +252,3 @@ def create(get: Get) -> ClusterBackend:
         source=get("from"),
         timeout=get("cluster-timeout"),
     )
-
-
-def api_of(get: Get) -> Api:
-    """The cluster that the settings name, guarded."""
-    from pytest_egress.backends.cluster.guard import guard
-
-    def check(context: str, server: str) -> None:
-        guard(context, server, get("deny-context"), allowed=get("allow-prod"))
-
-    return Api(get("context"), check=check)

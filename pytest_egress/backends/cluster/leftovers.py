@@ -20,7 +20,7 @@ def leftovers(get: Get) -> list[Leftover]:
     Raises:
         BackendError: the cluster cannot be asked.
     """
-    from pytest_egress.backends.cluster.backend import api_of
+    from pytest_egress.backends.cluster.named import api_of
 
     return namespaces(api_of(get))
 

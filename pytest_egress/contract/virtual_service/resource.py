@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from pytest_egress.contract.duration import Duration
-from pytest_egress.contract.resources import Resource
+from pytest_egress.contract.resource import Resource
 
 __all__ = [
     "Abort",

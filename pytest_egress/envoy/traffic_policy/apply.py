@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_egress.envoy.cluster_draft import ClusterContext, ClusterDraft
 from pytest_egress.envoy.protocols import HTTP
+from pytest_egress.envoy.traffic_policy.limits import NO_LIMIT
 
 if TYPE_CHECKING:
     from pytest_egress.contract.destination_rule.resource import (
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
         TrafficPolicy,
     )
 
-__all__ = ["NO_LIMIT", "apply_traffic_policy", "limit_connections"]
+__all__ = ["apply_traffic_policy", "limit_connections"]
 
-NO_LIMIT = 2**32 - 1
 _NO_LIMITS = {
     "thresholds": [
         {

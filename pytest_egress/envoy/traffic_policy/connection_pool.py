@@ -14,7 +14,7 @@ from pytest_egress.contract.destination_rule.resource import (
 )
 from pytest_egress.contract.duration import duration_json
 from pytest_egress.envoy.cluster_draft import ClusterDraft
-from pytest_egress.envoy.traffic_policy.apply import NO_LIMIT
+from pytest_egress.envoy.traffic_policy.limits import NO_LIMIT
 
 __all__ = ["apply_http_pool", "apply_pool"]
 

@@ -15,8 +15,8 @@ from pytest_egress.contract.destination_rule.resource import (
 )
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.cluster_draft import ClusterContext, ClusterDraft
-from pytest_egress.envoy.endpoints import Locality, locality_json
 from pytest_egress.envoy.instances import Instance, topology_labels
+from pytest_egress.envoy.localities import Locality, locality_json
 from pytest_egress.envoy.services import Service
 from pytest_egress.envoy.traffic_policy.effective import endpoint_policy
 from pytest_egress.envoy.traffic_policy.refusal import refuse

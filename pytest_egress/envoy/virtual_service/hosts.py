@@ -9,9 +9,9 @@ from pytest_egress.contract.resources import Workload
 from pytest_egress.contract.virtual_service.resource import Destination
 from pytest_egress.envoy.names import is_wildcard, subset_of
 from pytest_egress.envoy.protocols import HTTP, SNIFFED
+from pytest_egress.envoy.routed import RoutedHosts, RoutedService
 from pytest_egress.envoy.scope import EgressScope, Scope
 from pytest_egress.envoy.services import ServicePort
-from pytest_egress.envoy.virtual_hosts import RoutedHosts, RoutedService
 from pytest_egress.envoy.virtual_service.http_routes import RouteContext, build_http_routes
 from pytest_egress.envoy.virtual_service.merge import MergedVirtualService
 from pytest_egress.envoy.virtual_service.select import most_specific
