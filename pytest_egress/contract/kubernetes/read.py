@@ -58,8 +58,8 @@ def _service(
                 int(port["port"]),
                 str(port.get("name") or ""),
                 str(port.get("protocol") or "TCP"),
-                port.get("appProtocol"),
-                port.get("targetPort") or 0,
+                _of(str, port.get("appProtocol")),
+                _of(int | str, port.get("targetPort")) or 0,
             )
             for port in spec.get("ports") or ()
         ),
@@ -92,6 +92,17 @@ def _template(metadata: Metadata, spec: Mapping[str, Any], locate: Locator) -> K
     pod = _pod(metadata, template.get("spec") or {}, {}, locate)
     # The API server fills it in when it makes the pods.
     return dataclasses.replace(pod, service_account=pod.service_account or "default")
+
+
+def _of(kind: Any, value: Any) -> Any:
+    """A value that may be absent.
+
+    Raises:
+        TypeError: it is there and of another kind.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise TypeError
+    return value
 
 
 def _texts(value: Any) -> dict[str, str]:

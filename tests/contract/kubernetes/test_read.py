@@ -49,6 +49,14 @@ status: {podIP: 10.1.2.3}
         "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {type: ExternalName}\n",
         "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: http}]}\n",
         "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: 80}\n",
+        (
+            "{apiVersion: v1, kind: Service, metadata: {name: a}, "
+            "spec: {ports: [{port: 1, targetPort: [2]}]}}\n"
+        ),
+        (
+            "{apiVersion: v1, kind: Service, metadata: {name: a}, "
+            "spec: {ports: [{port: 1, appProtocol: 2}]}}\n"
+        ),
         "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n",
         "apiVersion: v1\nkind: Service\nmetadata: {}\nspec: {}\n",
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n",
