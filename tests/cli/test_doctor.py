@@ -205,8 +205,16 @@ SERVER = """echo '{"serverVersion": {"gitVersion": "v1.34.0"}}'"""
         ("echo not set >&2; exit 1", SERVER, ":", "`kubectl config current-context` ended with 1"),
     ],
 )
-def test_context(program: Program, context: str, version: str, deployments: str, told: str) -> None:
+def test_context(
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    context: str,
+    version: str,
+    deployments: str,
+    told: str,
+) -> None:
     """Chosen, within reach, with istiod: what is missing is told."""
+    monkeypatch.setattr("pytest_egress.doctor.programs.missing", lambda _kind: [])
     program("kubectl", KUBECTL.format(context=context, version=version, deployments=deployments))
     assert find("kubectl").detail == "kubectl v1.34.1"
     finding = find("context")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_egress.errors import BackendError
+from pytest_egress.errors import CapabilityError
 from pytest_egress.upstream import Outside, Upstream, Upstreams
 
 from .clients import exchange, resolve
@@ -93,7 +93,7 @@ def test_upstreams_reset_at_their_end(outside: Outside) -> None:
 
 def test_upstreams_of_the_real_outside(outside: Outside) -> None:
     """With --egress-live there is nothing to script, and the error says why."""
-    with Upstreams(None) as upstreams, pytest.raises(BackendError, match="--egress-live"):
+    with Upstreams(None) as upstreams, pytest.raises(CapabilityError, match="--egress-live"):
         _ = upstreams["a.example"]
 
 
