@@ -284,6 +284,8 @@ def test_port_held_by_another_program_is_explained(outside: Outside) -> None:
     number = outside.port_for(80)
     taken = socket.socket()
     with taken:
+        # A connection of an earlier test may have left the place in TIME_WAIT.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.88.0.2", number))
         taken.listen()
         with pytest.raises(BackendError, match=f"cannot listen on 127.88.0.2:{number}"):
