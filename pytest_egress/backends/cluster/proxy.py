@@ -78,6 +78,9 @@ class SidecarProxy:
             failure = self._control()
             if failure.startswith(_GONE):
                 self.pod.check()
+            # The control passes as soon as its own listener does, and the routes are there.
+            if not failure and (warming := self.pod.warming()):
+                failure = f"{warming} of its listeners are warming"
             return failure
 
         failure = until(missing, timeout, what, self._say, interval=0.05)

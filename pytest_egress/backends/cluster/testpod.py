@@ -198,6 +198,16 @@ class TestPod:
         told = json.loads(self.admin("listeners?format=json"))
         return frozenset(it["name"] for it in told.get("listener_statuses", ()))
 
+    def warming(self) -> int:
+        """How many listeners the proxy has been given and does not use yet.
+
+        Raises:
+            BackendError: it does not answer.
+        """
+        name = "listener_manager.total_listeners_warming"
+        told = self.admin(f"stats?filter=^{name}$")
+        return int(told.partition(f"{name}:")[2] or 0)
+
     def describe(self) -> str:
         """What the cluster says of the pod: its state, its events, the end of its logs."""
         parts = [read_events(self._api, self.namespace, self.name)]
