@@ -17,6 +17,7 @@ from pytest_egress.envoy import Program
 from pytest_egress.errors import BackendError
 from pytest_egress.probe import Attempt, DnsAnswer, Failure, Options, Target
 from pytest_egress.upstream import Outside
+from pytest_egress.verdict import Observation
 
 if TYPE_CHECKING:
     from pytest_egress.backends.protocol import PodCommand
@@ -60,6 +61,15 @@ class ClusterMesh(SimulatedMesh[SidecarProxy]):
         self.pod = sidecar.pod
         self.program = program
         self._dns = None if live else _NAME_SERVER
+
+    def probe(self, target: Target, options: Options) -> Observation:
+        """Make one attempt and gather what the proxy and the outside say of it."""
+        observation = super().probe(target, options)
+        resolved = observation.attempt.stage != "dns" or observation.resolver
+        if observation.evidence is None and resolved and not self.sidecar.control_failure:
+            # The pod may be ending: it is looked after before the next probe.
+            self.sidecar.control_failure = "the last connection has no record"
+        return observation
 
     def dial(self, address: str, port: int, timeout: float) -> PodSocket:
         """Open a connection from the pod, redirected to its proxy.

@@ -94,6 +94,7 @@ class Place:
         self._current: tuple[Contract, Workload] | None = None
         self._generation = 0
         self._proxies: list[tuple[Workload, SidecarProxy]] = []
+        self._lost: list[tuple[Workload, BackendError]] = []  # pods that did not come up
         self._meshes: list[ClusterMesh] = []
         self._name_server: str | None = None
         self._begun = False
@@ -328,11 +329,15 @@ class Place:
         for seen_by, known in self._proxies:
             if seen_by == workload:
                 return known
+        for seen_by, error in self._lost:
+            if seen_by == workload:
+                # What the cluster could not do is not waited for again.
+                raise BackendError(error.tried, error.output, error.next_step)
         self._begin()
         self._withdraw()
         space = self.layout.name(workload.namespace)
         self._make_namespaces([space])
-        name = f"test-pod-{len(self._proxies)}"
+        name = f"test-pod-{len(self._proxies) + len(self._lost)}"
         reading = Reading(compiled(contract, workload))
         pod = TestPod(
             self._api,
@@ -347,8 +352,10 @@ class Place:
         try:
             self._make_pod(name, space, workload)
             pod.start(self._timeout)
-        except BaseException:
+        except BaseException as error:
             pod.close()
+            if isinstance(error, BackendError) and not isinstance(error, ApiError):
+                self._lost.append((workload, error))
             raise
         proxy = SidecarProxy(pod, reading, self._outside, self._say, live=self._live)
         self._proxies.append((workload, proxy))
