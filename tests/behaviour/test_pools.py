@@ -105,8 +105,12 @@ def test_the_clients_own_protocol(pod: Pod, promised: bool) -> None:
 
 def test_connect_timeout(pod: Pod, promised: bool) -> None:
     """A host that never accepts is given up when the rule says so."""
-    pool = {"tcp": {"connectTimeout": "0.3s" if promised else "2s"}}
-    egress = pod(host(), policy(connectionPool=pool))
+    pool = {"tcp": {"connectTimeout": "0.3s"}}
+    egress = pod(
+        host(),
+        policy(promised, connectionPool=pool),
+        mesh="{connectTimeout: 2s, outboundTrafficPolicy: {}}",
+    )
     egress.upstream(HOST).hang()
     outcome = egress.connect(f"{HOST}:5432")
     assert outcome.unreachable
