@@ -272,7 +272,7 @@ class DeployedProxy(SidecarProxy):
             return ""
         options = Options(timeout=5.0, verify=False)
         probed = self.pod.agent.probe(Target.parse(f"tls://{_KNOWN_SERVICE}:443"), options)
-        self.claim(probed.source)
+        self.own.claim(probed.source)
         records = witness.wait(probed.source, 5.0) if probed.source else ()
         if witness.passed:
             return ""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from typing import Any
 
+from pytest_egress.backends.agent.own import OwnConnections
 from pytest_egress.backends.cluster.layout import (
     CONTROL_ADDRESS,
     CONTROL_HOST,
@@ -23,7 +23,6 @@ from pytest_egress.upstream import Outside
 __all__ = ["SidecarProxy"]
 
 _GONE = "the test pod is gone"
-_MOST_OWN = 20_000
 _RECORD_TIMEOUT = 5.0  # seconds
 _TOKEN_HEADER = "x-egress-upstream"  # noqa: S105  a header's name
 
@@ -52,8 +51,7 @@ class SidecarProxy:
         self.generation = 0
         #: Empty once the positive control has passed through, else why it has not.
         self.control_failure = "no positive control has passed through this proxy"
-        #: Sources of connections that probes and dials have made, the last of them last.
-        self.own: OrderedDict[str, None] = OrderedDict()
+        self.own = OwnConnections()
         self._outside = outside
         self._live = live
 
@@ -102,12 +100,6 @@ class SidecarProxy:
             self.control_failure = self._control()
         return found
 
-    def claim(self, source: str) -> None:
-        """Take note of a connection that we have made: it is no command's."""
-        self.own[source] = None
-        while len(self.own) > _MOST_OWN:
-            self.own.popitem(last=False)
-
     def settle(self) -> str:
         """Return once the records of all that has happened so far are here; empty, or why not."""
         return self._control() or (
@@ -148,7 +140,7 @@ class SidecarProxy:
             return f"the positive control was answered by the proxy: {attempt.response.status}"
         if headers.get(GENERATION_HEADER) != str(self.generation):
             return f"it has what was applied before step {self.generation}"
-        self.claim(probed.source)
+        self.own.claim(probed.source)
         records = self.witness.wait(probed.source, _RECORD_TIMEOUT)
         if not any(record.kind == "http" for record in records):
             return "its record of the positive control did not arrive"

@@ -10,12 +10,12 @@ from typing import Any
 
 from pytest_egress.backends.agent import Agent
 from pytest_egress.backends.agent.connection import Connection
+from pytest_egress.backends.agent.heard import tell
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.exec_stream import read_all
 from pytest_egress.backends.cluster.pod import CONTAINER, OUTSIDE_PORTS, PROXY, WITNESS_PORT
 from pytest_egress.backends.cluster.progress import Say, until
 from pytest_egress.backends.cluster.reading import Reading
-from pytest_egress.backends.docker.pod import tell
 from pytest_egress.backends.witness import Witness
 from pytest_egress.errors import BackendError
 from pytest_egress.probe import DnsAnswer, Options, Target

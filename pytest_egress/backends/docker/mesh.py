@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
-from pytest_egress.backends.agent import AgentLostError
+from pytest_egress.backends.agent.mesh import AgentMesh
+from pytest_egress.backends.agent.own import OwnConnections
 from pytest_egress.backends.dns_proxy import AgentResolver
 from pytest_egress.backends.docker.pod import CA_PATH, NAMES_PORT, DockerPod
 from pytest_egress.backends.docker.proxy import DockerProxy
-from pytest_egress.backends.protocol import PodSocket
-from pytest_egress.backends.simulated import SimulatedMesh
 from pytest_egress.capture.namespace.dns import answer
 from pytest_egress.capture.trust import BUNDLE_VARIABLES
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import Program
-from pytest_egress.errors import BackendError
-from pytest_egress.probe import Attempt, DnsAnswer, Failure, Options, Target
+from pytest_egress.probe import DnsAnswer
 from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
@@ -28,10 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DockerMesh"]
 
-_MOST_OWN = 20_000  # connections of ours that are told apart from those of commands
 
-
-class DockerMesh(SimulatedMesh[DockerProxy]):
+class DockerMesh(AgentMesh[DockerProxy]):
     """A pod whose probes, names and commands are in containers.
 
     Args:
@@ -58,36 +53,14 @@ class DockerMesh(SimulatedMesh[DockerProxy]):
             endpoints,
             clients,
             generation,
+            agent=proxy.pod.agent,
+            own=OwnConnections(),
+            name_server=None if live else ("127.0.0.1", NAMES_PORT),
             live=live,
         )
         self._pod: DockerPod = proxy.pod
-        self._own: OrderedDict[str, None] = OrderedDict()
-        self._dns = None if live else ("127.0.0.1", NAMES_PORT)
         if workload.dns_capture:
             self._pod.names = _of_agent(proxy.program, workload, self._pod.names)
-
-    def dial(self, address: str, port: int, timeout: float) -> PodSocket:
-        """Open a connection from the pod, redirected to the proxy.
-
-        Raises:
-            OSError: it cannot be opened, or the pod is gone.
-        """
-        try:
-            sock, source = self._pod.agent.dial(address, port, timeout)
-        except AgentLostError as error:
-            raise OSError(str(error)) from None
-        connection = PodSocket(fileno=sock.detach())
-        connection.settimeout(timeout)
-        connection.source = source
-        self._claim(source)
-        return connection
-
-    def lookup(self, name: str, family: str = "A", timeout: float = 5.0) -> DnsAnswer:
-        """Resolve ``name`` as the pod's application would."""
-        try:
-            return self._pod.agent.lookup(name, family, timeout, dns=self._dns)
-        except BackendError:
-            return DnsAnswer(name, "UNREACHABLE")
 
     def launch(
         self,
@@ -106,7 +79,8 @@ class DockerMesh(SimulatedMesh[DockerProxy]):
         Raises:
             BackendError: the pod is gone, or the engine refuses.
         """
-        from pytest_egress.backends.docker.commands import AgentCommand, ContainerCommand
+        from pytest_egress.backends.agent.command import AgentCommand
+        from pytest_egress.backends.docker.commands import ContainerCommand
 
         log.watch()
         self._pod.heard = log.heard
@@ -119,32 +93,8 @@ class DockerMesh(SimulatedMesh[DockerProxy]):
             self._pod.agent, command, environment, directory, stdin, (stdout, stderr)
         )
 
-    def strangers(self) -> Mapping[str, str]:
-        """What the kernel brought to the proxy, less what probes and dials have made."""
-        return {
-            source: destination
-            for source, destination in self.sidecar.witness.waiting().items()
-            if source not in self._own
-        }
-
     def _trust(self) -> dict[str, str]:
         return {} if self._live else dict.fromkeys(BUNDLE_VARIABLES, CA_PATH)
-
-    def _claim(self, source: str) -> None:
-        """Take note of a connection that we have made."""
-        self._own[source] = None
-        while len(self._own) > _MOST_OWN:
-            self._own.popitem(last=False)
-
-    def _attempt(self, target: Target, options: Options) -> tuple[Attempt, str | None]:
-        try:
-            probed = self._pod.agent.probe(target, options, ca_file=self.ca_file, dns=self._dns)
-        except BackendError as error:
-            failure = Failure("lost", f"the test pod is gone: {error.tried}")
-            return Attempt(str(target), "tcp", False, failure, nonce=options.nonce), None
-        if probed.source:
-            self._claim(probed.source)
-        return probed.attempt, probed.source or None
 
 
 def _of_agent(

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.agent import Agent, AgentLostError, Stream
+from pytest_egress.backends.agent.heard import tell
 from pytest_egress.backends.docker.engine import Engine, File, told
 from pytest_egress.backends.docker.stream import AttachedStream
-from pytest_egress.capture.namespace.dns import asked
 from pytest_egress.errors import BackendError, ProbeError
 from pytest_egress.probe import DnsAnswer
-from pytest_egress.probe.dns import parse_answer
 from pytest_egress.upstream import Outside
 from pytest_egress.upstream.door import State
 
@@ -31,7 +30,6 @@ __all__ = [
     "SOCKETS",
     "WITNESS",
     "DockerPod",
-    "tell",
 ]
 
 #: The user and ports of istio-init and of Istio's agent.
@@ -225,15 +223,3 @@ class DockerPod:
         with contextlib.suppress(Exception):
             return str(self.container.logs(tail=20), "utf-8", "replace")
         return ""
-
-
-def tell(heard: Callable[[str, DnsAnswer], None], query: bytes, answer: bytes | None) -> None:
-    """Tell what was asked for, and what the answer says of IPv4 addresses."""
-    name = asked(query)
-    if not name:
-        return
-    found = None if answer is None else parse_answer(answer, query)
-    if found is None:
-        heard(name, DnsAnswer(name, "TIMEOUT"))
-    else:
-        heard(name, DnsAnswer(name, found.rcode, found.addresses))
