@@ -30,7 +30,7 @@ def read_workloads(given: Iterable[Workload | str]) -> dict[str, Workload]:
     Raises:
         ProbeError: one is none, or there is none.
     """
-    from pytest_egress.settings import parse_workload
+    from pytest_egress.setting import parse_workload
 
     found = {}
     for it in given:

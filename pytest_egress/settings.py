@@ -6,135 +6,30 @@ Precedence: command line, then environment, then the nearest marker, then ini, t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import pytest
 
+from pytest_egress.setting import (
+    Setting,
+    backends,
+    choice,
+    parse_workload,
+    paths,
+    percent,
+    seconds,
+    truth,
+)
+
 __all__ = [
     "SETTINGS",
-    "Setting",
     "add_options",
     "annotates",
     "base_directory",
     "lookup",
     "outside_of_pytest",
-    "parse_workload",
 ]
-
-
-def _paths(text: str) -> list[str]:
-    return [part for part in text.split(os.pathsep) if part]
-
-
-def _truth(text: str) -> bool:
-    if text.lower() in {"1", "true", "yes", "on"}:
-        return True
-    if text.lower() in {"0", "false", "no", "off", ""}:
-        return False
-    raise ValueError("expected true or false")
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 86_400:
-        raise ValueError("expected a number of seconds greater than 0")
-    return value
-
-
-def _percent(text: str) -> float:
-    try:
-        value = float(text.removesuffix("%"))
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise ValueError("expected a share in percent, 0 to 100")
-    return value
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text in choices:
-            return text
-        import difflib
-
-        close = difflib.get_close_matches(text, choices, n=1, cutoff=0.3)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"expected {' or '.join(choices)}{hint}")
-
-    return parse
-
-
-def _backends(text: str) -> tuple[str, ...]:
-    """Read the names of one backend or more, separated by commas."""
-    from pytest_egress.backends.registry import kind
-
-    names = tuple(kind(name.strip()).name for name in text.split(","))
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{name} is named twice")
-    return names
-
-
-def parse_workload(text: str) -> tuple[str, Mapping[str, str]]:
-    """Read ``NAMESPACE`` or ``NAMESPACE/key=value,key=value``.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    namespace, _, rest = text.partition("/")
-    labels: dict[str, str] = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not key:
-            raise ValueError("expected NAMESPACE or NAMESPACE/key=value,key=value")
-        labels[key] = value
-    if not namespace:
-        raise ValueError("expected NAMESPACE or NAMESPACE/key=value,key=value")
-    return namespace, labels
-
-
-class Setting(NamedTuple):
-    """One setting under its four names.
-
-    A named tuple, since this module is part of every pytest run on a machine that has the plugin:
-    a dataclass would take a fifth of its time.
-
-    Attributes:
-        parse: reads the text of an option, a variable or an ini value; raises ValueError with
-            what was expected.
-        repeat: the option may be given several times, the ini key has one value a line.
-        flag: the option takes no value.
-    """
-
-    name: str
-    help: str
-    default: Any
-    parse: Callable[[str], Any] = str
-    metavar: str = ""
-    repeat: bool = False
-    flag: bool = False
-    marker: str = ""
-
-    @property
-    def option(self) -> str:
-        """The command line option."""
-        return f"--egress-{self.name}"
-
-    @property
-    def ini(self) -> str:
-        """The ini key."""
-        return f"egress_{self.name.replace('-', '_')}"
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return f"PYTEST_EGRESS_{self.name.upper().replace('-', '_')}"
-
 
 SETTINGS = (
     Setting(
@@ -142,7 +37,7 @@ SETTINGS = (
         "file, directory or glob of the Istio YAML that declares what is reachable; may be given "
         "several times",
         [],
-        parse=_paths,
+        parse=paths,
         metavar="PATH",
         repeat=True,
         marker="egress_contract",
@@ -152,7 +47,7 @@ SETTINGS = (
         "glob of the Istio YAML that a run collects as test files: each declaration is checked; "
         "may be given several times",
         [],
-        parse=_paths,
+        parse=paths,
         metavar="GLOB",
         repeat=True,
     ),
@@ -162,7 +57,7 @@ SETTINGS = (
         "several names, separated by "
         "commas, run each test on each and compare the verdicts",
         ("local",),
-        parse=_backends,
+        parse=backends,
         metavar="NAME",
     ),
     Setting(
@@ -170,7 +65,7 @@ SETTINGS = (
         "backends, separated by commas, on which a test that needs what the backend cannot do "
         "fails, where it would be skipped",
         [],
-        parse=_backends,
+        parse=backends,
         metavar="NAME",
     ),
     Setting(
@@ -184,14 +79,14 @@ SETTINGS = (
         "allow-prod",
         "use a kube context although egress_deny_context forbids it",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
     ),
     Setting(
         "policy",
         "the mesh's outboundTrafficPolicy: REGISTRY_ONLY or ALLOW_ANY",
         "REGISTRY_ONLY",
-        parse=_choice("REGISTRY_ONLY", "ALLOW_ANY"),
+        parse=choice("REGISTRY_ONLY", "ALLOW_ANY"),
         metavar="MODE",
         marker="egress_policy",
     ),
@@ -214,7 +109,7 @@ SETTINGS = (
         "dns-proxy",
         "the pod's names are resolved by Istio's agent (ISTIO_META_DNS_CAPTURE)",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
         marker="egress_dns_proxy",
     ),
@@ -222,7 +117,7 @@ SETTINGS = (
         "live",
         "ask the real outside in place of the simulated one",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
     ),
     Setting(
@@ -254,7 +149,7 @@ SETTINGS = (
         "keep",
         "leave what the run has made in a cluster or container engine for a look at it",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
     ),
     Setting(
@@ -269,7 +164,7 @@ SETTINGS = (
         "take the cluster as it is deployed: nothing is written but the test pod, in the "
         "workload's own namespace (backend cluster)",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
     ),
     Setting(
@@ -290,7 +185,7 @@ SETTINGS = (
         "reuse",
         "use the kind cluster of that name if it is there, whoever made it, and leave it there",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
     ),
     Setting(
@@ -341,15 +236,15 @@ SETTINGS = (
         "cluster-timeout",
         "seconds that a test pod, a contract or a cluster may take to be ready",
         120.0,
-        parse=_seconds,
+        parse=seconds,
         metavar="SECONDS",
     ),
-    Setting("timeout", "seconds that one probe may take", 5.0, parse=_seconds, metavar="SECONDS"),
+    Setting("timeout", "seconds that one probe may take", 5.0, parse=seconds, metavar="SECONDS"),
     Setting(
         "capture",
         "capture the own connections of every test of the run, as the fixture egress_captured does",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
         marker="egress_captured",
     ),
@@ -357,7 +252,7 @@ SETTINGS = (
         "capture-exclude",
         "host, glob, address or network that captures leave out; may be given several times",
         [],
-        parse=_paths,
+        parse=paths,
         metavar="HOST",
         repeat=True,
     ),
@@ -365,7 +260,7 @@ SETTINGS = (
         "on-blocked",
         "what a captured call outside of the contract does: fail, warn or allow",
         "fail",
-        parse=_choice("fail", "warn", "allow"),
+        parse=choice("fail", "warn", "allow"),
         metavar="ACTION",
         marker="egress_captured",
     ),
@@ -373,14 +268,14 @@ SETTINGS = (
         "cov",
         "show which declared hosts and ports no test has called, and what was called beside them",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
     ),
     Setting(
         "cov-fail-under",
         "fail the run if less than this share of the declared hosts and ports was called (percent)",
         0.0,
-        parse=_percent,
+        parse=percent,
         metavar="PERCENT",
     ),
     Setting(
@@ -388,14 +283,14 @@ SETTINGS = (
         "run the tests again with the contract changed in one thing at a time, and tell which "
         "change no test notices",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
     ),
     Setting(
         "mutate-operator",
         "only make changes of this kind; may be given several times",
         [],
-        parse=_paths,
+        parse=paths,
         metavar="NAME",
         repeat=True,
     ),
@@ -403,14 +298,14 @@ SETTINGS = (
         "mutate-timeout",
         "seconds that all changes together may take",
         600.0,
-        parse=_seconds,
+        parse=seconds,
         metavar="SECONDS",
     ),
     Setting(
         "mutate-fail-under",
         "fail the run if the tests notice less than this share of the changes (percent)",
         0.0,
-        parse=_percent,
+        parse=percent,
         metavar="PERCENT",
     ),
     Setting(
@@ -423,7 +318,7 @@ SETTINGS = (
         "record-sidecar",
         "add a Sidecar that shows what the tests need, and nothing else, to the recorded file",
         False,
-        parse=_truth,
+        parse=truth,
         flag=True,
     ),
     Setting(
@@ -461,7 +356,7 @@ SETTINGS = (
         "annotations and job summary of GitHub Actions: auto (where GITHUB_ACTIONS is true), "
         "github or none",
         "auto",
-        parse=_choice("auto", "github", "none"),
+        parse=choice("auto", "github", "none"),
         metavar="WHERE",
     ),
 )

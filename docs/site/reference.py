@@ -19,7 +19,8 @@ from pytest_egress import cli, plugin
 from pytest_egress.contract.rules import RULES
 from pytest_egress.doctor.enforcement import enforcement_checks
 from pytest_egress.doctor.programs import program_checks
-from pytest_egress.settings import SETTINGS, Setting
+from pytest_egress.setting import Setting
+from pytest_egress.settings import SETTINGS
 from pytest_egress.verdict import Verdict
 
 DOCS = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.mesh import load_mesh
 from pytest_egress.contract.resources import MeshConfig, OutboundTrafficPolicy, Workload
 from pytest_egress.errors import ContractError, ProbeError
-from pytest_egress.settings import parse_workload
+from pytest_egress.setting import parse_workload
 
 __all__ = ["enforceable", "mesh_of", "workload_of"]
 
