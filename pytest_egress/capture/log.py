@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import itertools
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from pytest_egress.capture.calls import Call, Calls
 from pytest_egress.capture.callsite import CallSite
+from pytest_egress.capture.captured import Captured, calls_of
+from pytest_egress.capture.dialler import Dialler
 from pytest_egress.capture.kept import Kept
 from pytest_egress.contract.position import Position
-from pytest_egress.evidence import Evidence, UpstreamProof, Way
+from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Attempt, DnsAnswer, Failure
 from pytest_egress.verdict import Observation, Verdict, judge
 
-__all__ = ["Dialler", "Log", "outside_of_contract"]
+__all__ = ["Log", "outside_of_contract"]
 
 _DIAL_TIMEOUT = 10.0  # seconds, for a socket that waits for ever: the proxy accepts at once
 _LOOKUP_TIMEOUT = 10.0  # seconds; longer than any client waits for its name server's answer
@@ -33,89 +31,6 @@ _MOST_TOLD = 5  # calls in the message of a failed capture
 # the outside gives to names that have none: who connects to one has looked its name up.
 _OF_NAMES = ("198.18.", "198.19.")
 _NAMES: dict[str, str] = {}
-
-
-class Dialler(Protocol):
-    """What a capture asks of the mesh; see `pytest_egress.backends.mesh.LocalMesh`."""
-
-    def dial(self, address: str, port: int, timeout: float) -> Any:
-        """Open a captured connection; its ``source`` ties the records to it."""
-        ...
-
-    def lookup(self, name: str, family: str = "A", timeout: float = 5.0) -> DnsAnswer:
-        """Resolve a name as the pod's application would."""
-        ...
-
-    def records(self, source: str) -> tuple[Evidence, ...]:
-        """The records that have come since they were asked for."""
-        ...
-
-    def wait_for_records(
-        self, source: str, timeout: float, known: tuple[Evidence, ...] = ()
-    ) -> tuple[Evidence, ...]:
-        """The records of a connection that has ended, less those that are known."""
-        ...
-
-    def settle(self) -> str:
-        """Wait until the records of all that has happened are there; empty, or why not."""
-        ...
-
-    def follow(self, evidence: Evidence) -> Way:
-        """Where a record of the sidecar led to, and what that proxy says of it."""
-        ...
-
-    def strangers(self) -> Mapping[str, str]:
-        """Sources and destinations of connections that the kernel brought to the proxy."""
-        ...
-
-    def accepted(self, evidence: Evidence) -> UpstreamProof | None:
-        """What the outside knows of the connection behind a record."""
-        ...
-
-    @property
-    def live(self) -> bool:
-        """Whether the real outside is asked."""
-        ...
-
-    @property
-    def directory(self) -> Path:
-        """A directory of this mesh's own, which does not outlive the run."""
-        ...
-
-    @property
-    def ca_file(self) -> str | None:
-        """The CA of the simulated outside."""
-        ...
-
-
-@dataclass(slots=True)
-class _Connection:
-    """One captured connection, and what is known of it so far."""
-
-    order: int
-    host: str
-    address: str
-    port: int
-    source: str
-    started: float
-    where: CallSite | None
-    descriptor: int = -1
-    inode: int = 0
-    records: list[Evidence] = field(default_factory=list)
-    ways: dict[int, Way] = field(default_factory=dict)  # of each record, by its identity
-    lost: bool = False
-    foreign: bool = False  # another process holds it
-
-    def ended(self) -> bool:
-        """Whether the proxy has recorded its end."""
-        return any(record.kind == "connection" for record in self.records)
-
-    def open(self) -> bool:
-        """Whether the application still holds it."""
-        try:
-            return os.fstat(self.descriptor).st_ino == self.inode
-        except OSError:
-            return False
 
 
 class Log:
@@ -143,7 +58,7 @@ class Log:
         self._lock = threading.Lock()
         self._order = itertools.count()
         self._names: dict[str, str] = {}
-        self._connections: list[_Connection] = []
+        self._connections: list[Captured] = []
         self._other: list[tuple[int, Call]] = []
         self._began = time.monotonic()
         self._watching = self._frozen = False
@@ -180,7 +95,7 @@ class Log:
         Raises:
             OSError: as behind a sidecar.
         """
-        connection = _Connection(
+        connection = Captured(
             next(self._order),
             self.name_of(address),
             address,
@@ -206,7 +121,7 @@ class Log:
 
     def hold(self, opened: Any, descriptor: int, inode: int) -> None:
         """Take note of the descriptor under which a connection is held from now on."""
-        connection: _Connection = opened.connection
+        connection: Captured = opened.connection
         connection.descriptor, connection.inode = descriptor, inode
         with self._lock:
             self._connections.append(connection)
@@ -216,19 +131,10 @@ class Log:
         with self._lock:
             connections = list(self._connections)
         return [
-            Kept(it.descriptor, it.inode, self.pod, self._speaks_http1(it))
+            Kept(it.descriptor, it.inode, self.pod, it.speaks_http1(self.pod))
             for it in connections
             if it.descriptor >= 0 and it.open()
         ]
-
-    def _speaks_http1(self, connection: _Connection) -> bool:
-        if any(record.kind == "http" for record in connection.records):
-            return True
-        for way in connection.ways.values():
-            accepted = None if way.evidence is None else self.pod.accepted(way.evidence)
-            if accepted is not None and "http/1" in str(accepted.details.get("protocol", "")):
-                return True
-        return False
 
     def name_of(self, address: str) -> str:
         """The name that gave this address last, else the address."""
@@ -291,7 +197,7 @@ class Log:
         found = [
             (connection.order, call)
             for connection in connections
-            for call in self._calls_of(connection, control)
+            for call in calls_of(connection, control, self.pod, self._declared, self._test)
         ]
         return [call for _, call in sorted([*found, *other], key=lambda it: it[0])]
 
@@ -302,7 +208,7 @@ class Log:
                 if source in known:
                     continue
                 address, _, port = destination.rpartition(":")
-                connection = _Connection(
+                connection = Captured(
                     next(self._order),
                     self._names.get(address, address),
                     address,
@@ -313,78 +219,6 @@ class Log:
                     foreign=True,
                 )
                 self._connections.append(connection)
-
-    def _calls_of(self, connection: _Connection, control: str) -> Iterator[Call]:
-        requests = [record for record in connection.records if record.kind == "http"]
-        if requests:
-            for record in requests:
-                yield self._call(connection, record, control)
-            return
-        # The end tells more than the beginning; one that is still open has the beginning only.
-        for kind in ("connection", "opened"):
-            for record in connection.records:
-                if record.kind == kind:
-                    yield self._call(connection, record, control)
-                    return
-        yield self._call(connection, None, control)
-
-    def _call(self, connection: _Connection, first: Evidence | None, control: str) -> Call:
-        way = Way(first)
-        if first is not None:
-            known = connection.ways.get(id(first))
-            way = connection.ways[id(first)] = known or self.pod.follow(first)
-        evidence = way.evidence
-        accepted = self.pod.accepted(evidence) if evidence is not None else None
-        details = accepted.details if accepted is not None else {}
-        problem = details.get("problem", "")
-        http = evidence is not None and evidence.kind == "http"
-        sni = evidence.requested_server_name if evidence is not None else ""
-        # Where a listener does not look into the bytes, the outside has seen what they are.
-        spoken = str(details.get("protocol", ""))
-        sni = sni or str(details.get("sni", ""))
-        protocol = "http" if http else "tls" if sni else _protocol(spoken)
-        attempt = Attempt(
-            f"{protocol}://{connection.host}:{connection.port}",
-            protocol,
-            completed=not problem,
-            failure=Failure("protocol", str(problem)) if problem else None,
-        )
-        judgement = judge(
-            Observation(
-                attempt,
-                evidence,
-                signed=accepted is not None and not problem,
-                accepted=accepted,
-                live=self.pod.live,
-                control=control or way.control,
-                hops=way.hops,
-            )
-        )
-        host = connection.host
-        if evidence is not None:
-            authority = _without_port(evidence.authority) if http else ""
-            host = authority or sni or host
-        return Call(
-            host,
-            connection.port,
-            protocol,
-            judgement.verdict,
-            judgement.reason,
-            connection.address,
-            method=evidence.method if evidence else "",
-            path=evidence.path if evidence else "",
-            status=evidence.response_code if evidence and http else 0,
-            sni=sni,
-            declared_by=self._declared(evidence) if evidence else (),
-            bytes_sent=evidence.bytes_received if evidence else 0,
-            bytes_received=evidence.bytes_sent if evidence else 0,
-            started=connection.started,
-            test=self._test,
-            where=connection.where,
-            evidence=evidence,
-            spoken=spoken,
-            hops=way.hops,
-        )
 
 
 def outside_of_contract(calls: Calls, explain: Callable[[Call], str]) -> str:
@@ -399,20 +233,5 @@ def outside_of_contract(calls: Calls, explain: Callable[[Call], str]) -> str:
     return "\n\n".join([f"{len(found)} {noun} outside of the contract:", *told])
 
 
-def _protocol(spoken: str) -> str:
-    first = spoken.partition("+")[0]
-    return {"tls": "tls", "http/1.0": "http", "http/1.1": "http", "h2": "http"}.get(first, "tcp")
-
-
 def _failed(answer: DnsAnswer) -> Failure:
     return Failure("rcode", f"the lookup of {answer.name} gave {answer.rcode}")
-
-
-def _without_port(authority: str) -> str:
-    host, colon, port = authority.rpartition(":")
-    if colon and port.isdigit() and (":" not in host or host.startswith("[")):
-        return host.strip("[]")
-    try:
-        return str(ipaddress.ip_address(authority.strip("[]")))
-    except ValueError:
-        return authority

@@ -43,6 +43,7 @@ class Authority:
         self._ca: trustme.CA | None = None
         self._unknown: trustme.CA | None = None
         self._contexts: dict[_Key, ssl.SSLContext] = {}
+        self._warming: threading.Thread | None = None
 
     @property
     def ca_file(self) -> Path:
@@ -88,8 +89,24 @@ class Authority:
                 self._contexts[key] = context
         return context
 
+    def warm_up(self, errors: list[BaseException]) -> None:
+        """Make the CA and a certificate in the background; ``errors`` takes in what fails."""
+
+        def prepare() -> None:
+            try:
+                self.context(("warm-up.invalid",))
+            except Exception as error:  # noqa: BLE001  kept for the test to see
+                errors.append(error)
+
+        self._warming = threading.Thread(
+            target=prepare, name="pytest-egress-certificates", daemon=True
+        )
+        self._warming.start()
+
     def close(self) -> None:
         """Remove what was written."""
+        if self._warming is not None:
+            self._warming.join()
         with self._lock:
             (self._directory / "ca.pem").unlink(missing_ok=True)
 

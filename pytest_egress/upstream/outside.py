@@ -17,20 +17,20 @@ from pytest_egress.received import Request
 from pytest_egress.upstream.authority import Authority
 from pytest_egress.upstream.clients import Clients
 from pytest_egress.upstream.conduct import state_of
-from pytest_egress.upstream.dns import NameServer, Responder
 from pytest_egress.upstream.door import State
 from pytest_egress.upstream.journal import Journal
+from pytest_egress.upstream.loopback import Loopback
 from pytest_egress.upstream.names import Names, check_address, check_port
-from pytest_egress.upstream.originals import Originals
 from pytest_egress.upstream.places import Place, Places, Slot, distinct_loopback
 from pytest_egress.upstream.pool import Acceptor, Address, Workers, pair
 from pytest_egress.upstream.record import Connection
 from pytest_egress.upstream.responder import Conversation
 from pytest_egress.upstream.rules import Rules, Scope
 from pytest_egress.upstream.script import Upstream
+from pytest_egress.upstream.servers import Servers
 from pytest_egress.upstream.site import Site
 from pytest_egress.upstream.staging import Loan, Staging
-from pytest_egress.upstream.zone import Reply, View, Zone
+from pytest_egress.upstream.zone import View, Zone
 
 __all__ = ["Outside"]
 
@@ -91,6 +91,7 @@ class Outside:
             self._workers,
             self._stopping,
         )
+        self._servers = Servers(self._zone, self._acceptor, self._workers, self.errors)
         self._staging = Staging(
             self._rules,
             self._zone,
@@ -98,12 +99,9 @@ class Outside:
             self._journal,
             self._clients,
             self._workers,
-            self._forget,
+            self._servers.forget,
         )
-        self._servers: dict[View, NameServer] = {}
-        self._far = Responder(self._answers("far"), self._lock)
-        self._originals = Originals(self._places, self._places.room)
-        self._warming: threading.Thread | None = None
+        self._loopback = Loopback(self._zone, self._places)
 
     def __enter__(self) -> Outside:
         self.start()
@@ -126,20 +124,12 @@ class Outside:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory.chmod(0o700)
         self._acceptor.start()
-        for view in ("pod", "proxy"):
-            responder = Responder(self._answers(view), self._lock)
-            server = NameServer(responder, self._acceptor, self._workers, self.errors)
-            self._servers[view] = server
-            server.start()
+        self._servers.start()
 
     def stop(self) -> None:
         """Close every socket, end every thread, remove what was written. Twice is once."""
         self._stopping.set()
-        if self._warming is not None:
-            self._warming.join()
-        for server in self._servers.values():
-            server.stop()
-        self._servers.clear()
+        self._servers.stop()
         self._staging.close()
         with self._lock:
             self._places.close()
@@ -149,17 +139,7 @@ class Outside:
 
     def warm_up(self) -> None:
         """Prepare TLS in a background thread: the imports, the CA, and one certificate."""
-
-        def prepare() -> None:
-            try:
-                self._authority.context(("warm-up.invalid",))
-            except Exception as error:  # noqa: BLE001  kept for the test to see
-                self.errors.append(error)
-
-        self._warming = threading.Thread(
-            target=prepare, name="pytest-egress-certificates", daemon=True
-        )
-        self._warming.start()
+        self._authority.warm_up(self.errors)
 
     @property
     def ca_file(self) -> Path:
@@ -169,12 +149,12 @@ class Outside:
     @property
     def pod_dns(self) -> tuple[str, int]:
         """The name server (UDP and TCP) that a pod asks: it gives simulated addresses."""
-        return self._server("pod").address
+        return self._servers.address("pod")
 
     @property
     def proxy_dns(self) -> tuple[str, int]:
         """The name server (UDP and TCP) that the proxy asks: it gives loopback addresses."""
-        return self._server("proxy").address
+        return self._servers.address("proxy")
 
     @property
     def dns_generation(self) -> int:
@@ -211,8 +191,7 @@ class Outside:
             ValueError: it is not a port.
             BackendError: a socket cannot be bound.
         """
-        with self._lock:
-            return self._places.number(Slot(check_port(port)))
+        return self._loopback.port_for(port)
 
     def locate(self, address: str, port: int, *, dedicated: bool = False) -> tuple[str, int]:
         """Return where the simulated ``address`` and ``port`` are on loopback; it answers there.
@@ -227,12 +206,7 @@ class Outside:
             ValueError: one of them is not what it should be.
             BackendError: a socket cannot be bound.
         """
-        address, slot = check_address(address), Slot(check_port(port))
-        with self._lock:
-            place = self._zone.place_of(address)
-            if place is None and dedicated and self._places.room() > 1:
-                place = self._zone.own(address, every_port=False)
-            return self._places.listen(place or self._zone.share(address), slot)
+        return self._loopback.locate(address, port, dedicated=dedicated)
 
     def original(self, address: str, port: int) -> str:
         """Return the loopback address that stands for an original destination.
@@ -244,9 +218,7 @@ class Outside:
             ValueError: one of them is not what it should be.
             BackendError: a socket cannot be bound.
         """
-        key = (check_address(address), check_port(port))
-        with self._lock:
-            return self._originals.place(*key).ip
+        return self._loopback.original(address, port)
 
     def original_port(self, override: int = 0) -> int:
         """Return the loopback port of places for original destinations.
@@ -255,9 +227,7 @@ class Outside:
             override: the port that is dialled in place of the original one
                 (``upstream_port_override`` of ORIGINAL_DST clusters); 0: the original one.
         """
-        port = check_port(override) if override else 0
-        with self._lock:
-            return self._originals.number(port)
+        return self._loopback.original_port(override)
 
     def take(self, client: Address, address: str, port: int) -> socket.socket:
         """Take in a connection that was made elsewhere, such as in a pod, and is carried here.
@@ -299,25 +269,14 @@ class Outside:
             view: who asks: ``pod``, ``far`` (a proxy that dials simulated addresses) or ``proxy``
                 (one that dials loopback). Each has its own turns.
         """
-        responder = self._far if view == "far" else self._servers[view].responder
-        return responder.respond(query, udp=udp)
+        return self._servers.answer(query, udp=udp, view=view)
 
     def watch(self, watcher: Callable[[str, int], None]) -> Callable[[], None]:
         """Tell ``watcher`` of every loopback address and port that answers, now and later.
 
         It is called while the outside is locked, so it must not wait. Returns what ends that.
         """
-        with self._lock:
-            self._places.watchers.append(watcher)
-            for where in self._places.open():
-                watcher(*where)
-
-        def end() -> None:
-            with self._lock:
-                if watcher in self._places.watchers:
-                    self._places.watchers.remove(watcher)
-
-        return end
+        return self._loopback.watch(watcher)
 
     def watch_connects(
         self, watcher: Callable[[list[tuple[str, int, State]]], None]
@@ -341,11 +300,7 @@ class Outside:
 
     def real(self, address: str, port: int) -> tuple[str, int] | None:
         """Return what a loopback address and port stand for; None if several, or nothing."""
-        found = self._places.find(address, port)
-        if found is None:
-            return None
-        place, slot = found
-        return None if place.address is None else (place.address, place.real_port(slot))
+        return self._loopback.real(address, port)
 
     def accepted(
         self, client: str, place: str = "", *, ended: bool = False
@@ -421,22 +376,6 @@ class Outside:
     def reset(self) -> None:
         """Drop every script and record; places that hosts have of their own stay theirs."""
         self._staging.reset()
-
-    def _forget(self) -> None:
-        for responder in (self._far, *(it.responder for it in self._servers.values())):
-            responder.forget()
-
-    def _answers(self, view: View) -> Callable[[str, bool], Reply]:
-        def reply(name: str, wanted: bool) -> Reply:
-            return self._zone.reply(view, name, wanted=wanted)
-
-        return reply
-
-    def _server(self, view: View) -> NameServer:
-        try:
-            return self._servers[view]
-        except KeyError:
-            raise RuntimeError("the simulated outside is not running: call start() first") from None
 
     def _accept(self, sock: socket.socket, client: Address, place: Place, slot: Slot) -> None:
         try:

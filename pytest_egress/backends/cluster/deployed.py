@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
 from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
 from pytest_egress.backends.cluster.layout import PLURALS, resources
+from pytest_egress.backends.cluster.meshes import Meshes, compiled
 from pytest_egress.backends.cluster.pod import injected, pod_of
 from pytest_egress.backends.cluster.progress import Say
 from pytest_egress.backends.cluster.proxy import SidecarProxy
@@ -77,7 +78,6 @@ class Deployed:
         self._pod_image = pod_image
         self._service_account = service_account
         self._live = live
-        self._pod_root = pod_root
         self._keep = keep
         self._timeout = timeout
         self._say = say
@@ -85,7 +85,7 @@ class Deployed:
         self._checked: set[str] = set()
         self._compared: list[Contract] = []
         self._proxies: list[tuple[Workload, DeployedProxy]] = []
-        self._meshes: list[ClusterMesh] = []
+        self._meshes = Meshes(outside, pod_root, live=live)
 
     def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh:
         """Return a mesh whose pod is in the workload's namespace; nothing is applied.
@@ -98,10 +98,11 @@ class Deployed:
                 self._compared.append(contract)
                 for difference in differences(self._api, contract):
                     self._say(difference)
-            mesh = self._mesh(contract, workload, self._proxy(contract, workload))
-            mesh.sidecar.reading.use(mesh.program, mesh.sidecar.pod.listeners(), {})
-            if mesh.sidecar.control_failure:
-                mesh.sidecar.settle()
+            proxy = self._proxy(contract, workload)
+            mesh = self._meshes.of(contract, workload, proxy, self._outside.dns_generation)
+            proxy.reading.use(mesh.program, proxy.pod.listeners(), {})
+            if proxy.control_failure:
+                proxy.settle()
             mesh.prepare()
             return mesh
 
@@ -118,31 +119,7 @@ class Deployed:
             if not self._keep and not proxy.end:
                 self._api.delete(proxy.pod.path, f"delete the pod {proxy.pod.name}", grace=0)
 
-    def _mesh(self, contract: Contract, workload: Workload, proxy: DeployedProxy) -> ClusterMesh:
-        from pytest_egress.backends.cluster.mesh import ClusterMesh
-        from pytest_egress.backends.cluster.place import compiled
-        from pytest_egress.backends.declaring import clients_of, endpoints_of
-
-        for known in self._meshes:
-            if known.enforces(contract, workload) and known.pod is proxy.pod:
-                return known
-        program = compiled(contract, workload)
-        mesh = ClusterMesh(
-            contract,
-            workload,
-            proxy,
-            self._outside,
-            endpoints_of(program),
-            clients_of(contract, self._pod_root),
-            self._outside.dns_generation,
-            program,
-            live=self._live,
-        )
-        self._meshes.append(mesh)
-        return mesh
-
     def _proxy(self, contract: Contract, workload: Workload) -> DeployedProxy:
-        from pytest_egress.backends.cluster.place import compiled
         from pytest_egress.backends.cluster.rbac import check
 
         for seen_by, known in self._proxies:
@@ -188,7 +165,6 @@ class Deployed:
     def _borrow(self, contract: Contract, workload: Workload) -> DeployedProxy:
         """A container of ours in a pod of the workload that was named."""
         from pytest_egress.backends.cluster.borrowed import borrow
-        from pytest_egress.backends.cluster.place import compiled
 
         borrowed = borrow(self._api, workload.namespace, self._source, self._pod_image)
         reading = Reading(compiled(contract, workload))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_egress.backends.cluster.applied import Applied
 from pytest_egress.backends.cluster.layout import Placed
-from pytest_egress.backends.cluster.place import Place
 from pytest_egress.backends.cluster.rivals import contradictions, rivals
 from pytest_egress.contract import loads
 
@@ -127,10 +127,9 @@ class Cluster:
 
 def test_rivals_are_created_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each in a second of its own; those that are there in their order stay as they are."""
-    monkeypatch.setattr("pytest_egress.backends.cluster.place._TICK", 0)
+    monkeypatch.setattr("pytest_egress.backends.cluster.applied._TICK", 0)
     cluster: Any = Cluster()
-    place: Any = Place.__new__(Place)
-    place._api, place._applied, place._born = cluster, {}, {}
+    applied = Applied(cluster, "run", revision="", keep=False, say=lambda _: None)
     group = [
         Placed(
             "serviceentries",
@@ -140,14 +139,14 @@ def test_rivals_are_created_one_after_the_other(monkeypatch: pytest.MonkeyPatch)
         )
         for name in "cab"
     ]
-    assert not place._in_turn(group)
-    place._put_in_turn(group)
+    assert not applied._in_turn(group)
+    applied._put_in_turn(group)
     stamps = [cluster.objects[path] for path in cluster.objects]
     assert [path[-1] for path in cluster.objects] == ["c", "a", "b"]
     assert len(set(stamps)) == 3
     assert stamps == sorted(stamps)
-    assert place._in_turn(group)
-    assert not place._in_turn(group[::-1])
-    place._put_in_turn(group[::-1])
+    assert applied._in_turn(group)
+    assert not applied._in_turn(group[::-1])
+    applied._put_in_turn(group[::-1])
     assert [path[-1] for path in cluster.objects] == ["b", "a", "c"]
-    assert place._in_turn(group[::-1])
+    assert applied._in_turn(group[::-1])
