@@ -30,6 +30,7 @@ from pytest_egress.probe import (
 from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.files import File
     from pytest_egress.backends.gateways import Gateways
     from pytest_egress.capture.log import Log
 
@@ -123,12 +124,14 @@ class LocalMesh(SimulatedMesh[EmbeddedProxy]):
         stdout: IO[bytes],
         stderr: IO[bytes],
         image: str = "",
+        files: Sequence[File] = (),
     ) -> PodCommand:
         """Start a command in a network namespace of its own, led through the proxy.
 
         Raises:
             BackendError: the system does not allow that; the message says what forbids it.
         """
+        del files
         assert not image, "the capability pod-run is lacking"
         from pytest_egress.capture import environment as whole
         from pytest_egress.capture.namespace.host import Namespace

@@ -23,6 +23,7 @@ from pytest_egress.upstream import Upstreams
 from pytest_egress.verdict import Observation
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.files import File
     from pytest_egress.capture.log import Log
 
 __all__ = [
@@ -135,6 +136,7 @@ class Mesh(Protocol):
         stdout: IO[bytes],
         stderr: IO[bytes],
         image: str = "",
+        files: Sequence[File] = (),
     ) -> PodCommand:
         """Start a command in the pod; capability ``pod-exec``, with an image ``pod-run``.
 
@@ -142,6 +144,7 @@ class Mesh(Protocol):
             log: gets the connections and lookups that it makes.
             command: program and arguments; with an image none: the image's own.
             image: it runs in a container of this image, as a part of the pod.
+            files: with an image: they are in its container before it starts.
             environment: added to what the pod's own, or the image's, is.
             directory: its working directory; None: the pod's.
             stdin: a file with what it reads.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from pytest_egress.backends.files import File, Given, given
 from pytest_egress.backends.protocol import Capability, Mesh, PodCommand
 from pytest_egress.capture.calls import Call, Calls
 from pytest_egress.capture.capture import OnBlocked
@@ -125,6 +126,7 @@ class Pod:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        files: Mapping[str, Given] | None = None,
         input: str | None = None,  # noqa: A002 - as subprocess.run names it
         timeout: float | None = 60.0,
         check: bool = False,
@@ -138,6 +140,10 @@ class Pod:
             env: added to the image's environment; the usual variables name the simulated
                 outside's CA.
             cwd: the working directory; None: the image's own.
+            files: copied into the container before it starts, by their absolute paths there:
+                text or bytes are the content, a `pathlib.Path` is a file of this machine, or a
+                directory with all that is below it. They belong to root; those of this machine
+                keep their permissions, others have 0644.
             input: what it reads from its standard input; None: nothing.
             timeout: seconds it may take.
             check: raise `subprocess.CalledProcessError` unless its exit status is 0.
@@ -146,6 +152,7 @@ class Pod:
         Raises:
             CapabilityError: the backend has no containers.
             BackendError: the image is not there, or the engine refuses.
+            ProbeError: ``files`` names what is not there.
             CapturedCallError: see ``on_blocked``.
             subprocess.TimeoutExpired: it has been killed.
         """
@@ -154,7 +161,8 @@ class Pod:
         if not isinstance(image, str) or not image:
             raise ProbeError(f"image={image!r}: expected the name of an image")
         _check(command or [image], on_blocked)
-        return self._complete(image, command, env, cwd, input, timeout, check, on_blocked)
+        whole = given(files or {})
+        return self._complete(image, command, env, cwd, input, timeout, check, on_blocked, whole)
 
     def _complete(
         self,
@@ -166,6 +174,7 @@ class Pod:
         timeout: float | None,
         check: bool,
         on_blocked: OnBlocked,
+        files: Sequence[File] = (),
     ) -> Completed:
         __tracebackhide__ = True
         log = self._new_log()
@@ -182,6 +191,7 @@ class Pod:
                 stdout=stdout,
                 stderr=stderr,
                 image=image,
+                files=files,
             )
             try:
                 status = command.wait(timeout)

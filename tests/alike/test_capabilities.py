@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -115,6 +117,25 @@ def test_image(pod: Egress, place: Backend) -> None:
         done = pod.pod.run(image, ["sh", "-c", script], input="heard")
         assert (done.returncode, done.stdout) == (3, "heard")
         assert [it.verdict for it in done.calls] == [Verdict.REACHABLE]
+
+
+def test_files_for_an_image(pod: Egress, place: Backend, tmp_path: Path) -> None:
+    """They are there before the image's program starts, with their permissions."""
+    image = outside_of_pytest("pod-image")
+    script = tmp_path / "client"
+    script.write_text("#!/bin/sh\ncat /etc/app/settings /srv/app/data/deep/one; ls -l $0 >&2\n")
+    script.chmod(0o755)
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "one").write_bytes(b"two\n")
+    files: dict[str, str | bytes | os.PathLike[str]] = {
+        "/etc/app/settings": "one\n",
+        "/srv/app/client": script,
+        "/srv/app/data": tmp_path / "data",
+    }
+    with _needs(place, "pod-run"):
+        done = pod.pod.run(image, ["/srv/app/client"], files=files)
+        assert (done.returncode, done.stdout) == (0, "one\ntwo\n"), done.stderr
+        assert done.stderr.split()[:4] == ["-rwxr-xr-x", "1", "root", "root"]
 
 
 def test_session(pod: Egress, place: Backend) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import socket
-import tarfile
 
 import pytest
 
 from pytest_egress import BackendError
 from pytest_egress.backends.docker.backend import DockerBackend
-from pytest_egress.backends.docker.engine import Engine, File, archive
+from pytest_egress.backends.docker.engine import Engine
 from pytest_egress.backends.docker.proxy import _files
 from pytest_egress.backends.docker.stream import AttachedStream, Tail
 
@@ -68,17 +66,6 @@ def test_tail_keeps_what_was_said_last(ends: tuple[socket.socket, socket.socket]
     assert len(text) < 20_000
     assert tail.ended()
     tail.close()
-
-
-def test_archive_has_owners_and_modes() -> None:
-    """A key is for the proxy's user alone."""
-    data = archive((File("/etc/pytest-egress/key.pem", b"secret", 1337, 0o600),))
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        (info,) = tar.getmembers()
-        assert (info.name, info.uid, info.mode) == ("etc/pytest-egress/key.pem", 1337, 0o600)
-        content = tar.extractfile(info)
-        assert content is not None
-        assert content.read() == b"secret"
 
 
 def test_files_of_a_configuration() -> None:

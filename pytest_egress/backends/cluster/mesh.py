@@ -17,6 +17,7 @@ from pytest_egress.upstream import Outside
 from pytest_egress.verdict import Observation
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.files import File
     from pytest_egress.backends.protocol import PodCommand
     from pytest_egress.capture.log import Log
 
@@ -84,6 +85,7 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
         stdout: IO[bytes],
         stderr: IO[bytes],
         image: str = "",
+        files: Sequence[File] = (),
     ) -> PodCommand:
         """Start a command in the pod's own container.
 
@@ -92,6 +94,7 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
         """
         from pytest_egress.backends.agent.command import AgentCommand
 
+        del files
         assert not image, "the capability pod-run is lacking"
         log.watch()
         self.pod.heard = log.heard

@@ -10,9 +10,10 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import IO, TYPE_CHECKING, Any
 
 from pytest_egress.backends.agent.command import END, Outputs
-from pytest_egress.backends.docker.engine import File, told
+from pytest_egress.backends.docker.engine import told
 from pytest_egress.backends.docker.pod import CA_PATH, PROXY_USER, DockerPod
 from pytest_egress.backends.docker.stream import AttachedStream
+from pytest_egress.backends.files import File
 from pytest_egress.errors import BackendError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class ContainerCommand:
         directory: its working directory; None: the image's.
         stdin: what it reads.
         outputs: files for its standard output and error.
+        files: copied into it before it starts.
 
     Raises:
         BackendError: the image is not there, runs as the proxy's user, or the engine refuses.
@@ -46,6 +48,8 @@ class ContainerCommand:
         directory: str | None,
         stdin: IO[bytes],
         outputs: Outputs,
+        *,
+        files: Sequence[File] = (),
     ) -> None:
         self._pod = pod
         self._engine = engine = pod.engine
@@ -67,8 +71,9 @@ class ContainerCommand:
         self._threads: list[threading.Thread] = []
         self._stream: AttachedStream | None = None
         try:
-            if environment:
-                engine.put(self._container, (File(CA_PATH, pod.ca),))
+            authority = () if pod.live else (File(CA_PATH, pod.ca),)
+            if authority or files:
+                engine.put(self._container, (*authority, *files))
             self._start(stdin.read())
         except BaseException:
             self.close()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import socket
-import tarfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_egress.backends.files import File, archive
 from pytest_egress.backends.ownership import labels
 from pytest_egress.errors import BackendError
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from docker.client import DockerClient
     from docker.models.containers import Container
 
-__all__ = ["Engine", "File", "archive", "told"]
+__all__ = ["Engine", "told"]
 
 _TIMEOUT = 60  # seconds that the engine may take for one answer
 _CONFLICT = 409
@@ -26,37 +24,6 @@ _REMOVAL = 15  # seconds
 _DEFAULT = "unix:///var/run/docker.sock"
 _UNIX = "unix://"
 _START = "start it (systemctl start docker), or say where it is by DOCKER_HOST"
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file to put into a container.
-
-    Attributes:
-        path: absolute, in the container.
-        owner: number of the user that may read it.
-    """
-
-    path: str
-    content: bytes
-    owner: int = 0
-    mode: int = 0o644
-
-
-def archive(files: Iterator[File] | tuple[File, ...]) -> bytes:
-    """A tar archive of ``files`` for the root directory of a container."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for file in files:
-            info = tarfile.TarInfo(file.path.lstrip("/"))
-            info.size, info.mode, info.uid, info.gid = (
-                len(file.content),
-                file.mode,
-                file.owner,
-                file.owner,
-            )
-            tar.addfile(info, io.BytesIO(file.content))
-    return buffer.getvalue()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from pytest_egress.probe import DnsAnswer
 from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.files import File
     from pytest_egress.backends.protocol import PodCommand
     from pytest_egress.capture.log import Log
 
@@ -73,6 +74,7 @@ class DockerMesh(AgentMesh[DockerProxy]):
         stdout: IO[bytes],
         stderr: IO[bytes],
         image: str = "",
+        files: Sequence[File] = (),
     ) -> PodCommand:
         """Start a command in the pod's own container, or in one of ``image`` beside it.
 
@@ -87,7 +89,14 @@ class DockerMesh(AgentMesh[DockerProxy]):
         environment = {**self._trust(), **(environment or {})}
         if image:
             return ContainerCommand(
-                self._pod, image, command, environment, directory, stdin, (stdout, stderr)
+                self._pod,
+                image,
+                command,
+                environment,
+                directory,
+                stdin,
+                (stdout, stderr),
+                files=files,
             )
         return AgentCommand(
             self._pod.agent, command, environment, directory, stdin, (stdout, stderr)

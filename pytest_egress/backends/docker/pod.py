@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.agent import Agent, AgentLostError, Stream
 from pytest_egress.backends.agent.heard import tell
-from pytest_egress.backends.docker.engine import Engine, File, told
+from pytest_egress.backends.docker.engine import Engine, told
 from pytest_egress.backends.docker.stream import AttachedStream
+from pytest_egress.backends.files import File
 from pytest_egress.errors import BackendError, ProbeError
 from pytest_egress.probe import DnsAnswer
 from pytest_egress.upstream import Outside
@@ -64,7 +65,7 @@ class DockerPod:
     def __init__(self, engine: Engine, image: str, outside: Outside, *, live: bool) -> None:
         self.engine = engine
         self._outside = outside
-        self._live = live
+        self.live = live
         #: Answers the names that the pod asks for; the outside's own, unless it is replaced.
         self.names: Callable[[bytes, bool], bytes | None] = self._names_of_outside
         #: Told of each name that the pod has looked up, and of the answer.
@@ -136,10 +137,10 @@ class DockerPod:
             cap_add=["NET_ADMIN"],
             dns_search=["."],
             volumes=[SOCKETS],
-            network_mode="bridge" if self._live else "none",
+            network_mode="bridge" if self.live else "none",
             hostname="pytest-egress",
         )
-        if not self._live:
+        if not self.live:
             self.engine.put(container, (File(CA_PATH, self.ca),))
         with told(f"the test pod ({self._image}) does not start"):
             attached = self.engine.client.api.attach_socket(
@@ -160,17 +161,17 @@ class DockerPod:
         try:
             connection.capture(
                 tcp=CAPTURE_PORT,
-                dns=None if self._live else NAMES_PORT,
+                dns=None if self.live else NAMES_PORT,
                 proxy=PROXY_USER,
-                outside=None if self._live else _OUTSIDE_PORT,
+                outside=None if self.live else _OUTSIDE_PORT,
             )
         except ProbeError as error:
             # The proxy is then dialled at a Unix socket, which it makes there.
             self.refused = str(error)
             self.agent.exec(["chmod", "1777", SOCKETS])
-        if not self._live and not self.refused:
+        if not self.live and not self.refused:
             self._end_watch = self._outside.watch_connects(self._turn_away)
-        if self._live:
+        if self.live:
             connection.listen(*LIVE_CONTROL, "control", self._control)
         elif not self.refused:
             connection.listen(_ANY, _OUTSIDE_PORT, "outside", self._take)

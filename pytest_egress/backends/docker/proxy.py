@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_egress.backends.docker.engine import File, told
+from pytest_egress.backends.docker.engine import told
 from pytest_egress.backends.docker.pod import (
     LIVE_CONTROL,
     PROXY_NAMES,
@@ -18,6 +18,7 @@ from pytest_egress.backends.docker.pod import (
     DockerPod,
 )
 from pytest_egress.backends.docker.stream import AttachedStream, Tail
+from pytest_egress.backends.files import File
 from pytest_egress.backends.trust_store import os_bundle
 from pytest_egress.backends.witness import Witness
 from pytest_egress.envoy import Program
