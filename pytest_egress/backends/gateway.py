@@ -3,67 +3,61 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
-from pytest_egress.backends.process import EnvoyProcess
-from pytest_egress.backends.proxy import EmbeddedProxy
+from pytest_egress.backends.simulated import Proxy
+from pytest_egress.envoy import Program
 from pytest_egress.envoy.gateway.program import GatewayProgram
 from pytest_egress.envoy.instruments import CONTROL_CLUSTER
 from pytest_egress.envoy.names import WILDCARD_ADDRESS
 from pytest_egress.envoy.secrets import Identity
 from pytest_egress.evidence import Evidence, Hop
-from pytest_egress.upstream import Outside
 
-__all__ = ["GatewayPort", "LocalGateway"]
+__all__ = ["Gateway", "GatewayPort", "GatewayProxy", "MakeProxy"]
+
+
+class GatewayProxy(Proxy, Protocol):
+    """A proxy of ours that a sidecar dials at Unix sockets."""
+
+    @property
+    def listeners(self) -> Mapping[str, Path]:
+        """Where each of its listeners is dialled."""
+        ...
+
+
+#: Makes a proxy of a program; the listeners that are dialled, the one for the control first; its
+#: certificate of the mesh.
+MakeProxy = Callable[[Program, tuple[str, ...], Identity], GatewayProxy]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayPort:
     """A port of a gateway's pods, and why nothing listens there, if nothing does."""
 
-    gateway: LocalGateway
+    gateway: Gateway
     address: str
     number: int
     closed: str = ""
 
 
-class LocalGateway:
+class Gateway:
     """The pods of one gateway, whatever their number, as one Envoy.
 
     Args:
         compiled: the gateway and its configuration.
-        process: an Envoy that waits for its bootstrap.
-        outside: what its upstream connections are led to.
-        live: the real outside is asked in place of the simulated one.
-        pod_root: the directory that stands for the root of the pods.
+        make: makes its proxy.
         identity: their certificate of the mesh.
     """
 
-    def __init__(
-        self,
-        compiled: GatewayProgram,
-        process: EnvoyProcess,
-        outside: Outside,
-        *,
-        live: bool,
-        pod_root: str = "/",
-        identity: Identity | None = None,
-    ) -> None:
+    def __init__(self, compiled: GatewayProgram, make: MakeProxy, identity: Identity) -> None:
         self.program = compiled.program
         self.name = f"{compiled.workload.name}.{compiled.workload.namespace}"
         self.remembers = any("outlier_detection" in it for it in self.program.clusters)
         names = [str(it["name"]) for it in self.program.listeners]
-        self.proxy = EmbeddedProxy(
-            self.program,
-            process,
-            outside,
-            (CONTROL_CLUSTER, *names),
-            live=live,
-            pod_root=pod_root,
-            identity=identity,
-        )
+        self.proxy = make(self.program, (CONTROL_CLUSTER, *names), identity)
         #: Where each port of each pod really is, by address and port.
         self.sockets: dict[tuple[str, int], Path] = {}
         #: What stands behind a path of ``sockets``.

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_egress.backends.gateway import GatewayPort, LocalGateway
+from pytest_egress.backends.gateway import Gateway, GatewayPort, MakeProxy
 from pytest_egress.backends.mesh_ca import MeshAuthority
-from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.kubernetes.registry import gateway_workloads
-from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.gateway.program import GatewayProgram, compile_gateway
-from pytest_egress.envoy.secrets import Identity
 from pytest_egress.evidence import Evidence, Hop, Way
 from pytest_egress.upstream import Outside
 
 __all__ = ["Gateways", "compile_gateways"]
-
-_ACCOUNT = "default"  # of pods that name no service account
 
 
 def compile_gateways(contract: Contract) -> list[GatewayProgram]:
@@ -36,10 +31,9 @@ class Gateways:
     Args:
         contract: whose gateways they are.
         compiled: what istiod would push to each.
-        take_process: gives an Envoy that waits for its bootstrap.
+        make: makes the proxy of each.
         outside: what their upstream connections are led to.
-        live: the real outside is asked in place of the simulated one.
-        pod_root: the directory that stands for the root of their pods.
+        generation: of the outside's names when they were made.
         authority: the mesh's CA.
     """
 
@@ -47,29 +41,22 @@ class Gateways:
         self,
         contract: Contract,
         compiled: Iterable[GatewayProgram],
-        take_process: Callable[[], EnvoyProcess],
+        make: MakeProxy,
         outside: Outside,
         generation: int,
-        *,
-        live: bool,
-        pod_root: str = "/",
         authority: MeshAuthority,
     ) -> None:
         self.contract = contract
-        self._authority = authority
         self._generation = generation
         self._outside = outside
         self._resets = outside.resets
         self._users = 1
         self._lock = threading.Lock()
         self._all = tuple(
-            LocalGateway(
+            Gateway(
                 it,
-                take_process(),
-                outside,
-                live=live,
-                pod_root=pod_root,
-                identity=authority.identity(
+                make,
+                authority.identity(
                     contract.mesh.trust_domain,
                     it.workload.namespace,
                     it.workload.pods[0].service_account,
@@ -81,18 +68,13 @@ class Gateways:
         for gateway in self._all:
             self._ports |= gateway.ports
 
-    def __iter__(self) -> Iterator[LocalGateway]:
+    def __iter__(self) -> Iterator[Gateway]:
         return iter(self._all)
 
     @property
     def sockets(self) -> Mapping[tuple[str, int], Path]:
         """Where each port of each pod really is, by address and port."""
         return {key: path for gateway in self._all for key, path in gateway.sockets.items()}
-
-    def sidecar_identity(self, workload: Workload) -> Identity:
-        """The certificate of a sidecar that leads to these gateways; its account is the default."""
-        domain = self.contract.mesh.trust_domain
-        return self._authority.identity(domain, workload.namespace, _ACCOUNT)
 
     def configure(self, timeout: float) -> None:
         """Hand each Envoy its bootstrap.

@@ -19,15 +19,14 @@ from pytest_egress.errors import BackendError
 if TYPE_CHECKING:
     from pytest_egress.backends.gateways import Gateways
     from pytest_egress.backends.mesh import LocalMesh
-    from pytest_egress.backends.mesh_ca import MeshAuthority
     from pytest_egress.backends.protocol import Capability
     from pytest_egress.backends.registry import Get
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
+    from pytest_egress.envoy import Program
+    from pytest_egress.envoy.secrets import Identity
 
 __all__ = ["LocalBackend", "create"]
-
-_MOST_REFUSED = 8
 
 
 class LocalBackend(SimulatingBackend["LocalMesh"]):
@@ -55,7 +54,6 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
         super().__init__(envoy=envoy, live=live, pod_root=pod_root, startup_timeout=startup_timeout)
         self._standby: EnvoyProcess | None = None
         self._gateways: list[Gateways] = []
-        self._authority: MeshAuthority | None = None
         self._sources = itertools.count()  # a gateway tells the meshes that lead to it apart
 
     @property
@@ -116,6 +114,7 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
             live=self.live,
             pod_root=self.pod_root,
             gateways=gateways,
+            identity=self._sidecar_identity(contract, workload) if gateways is not None else None,
             sources=self._sources,
         )
         mesh.prepare()
@@ -130,7 +129,8 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
         """
         if not contract.speaks_of_services:
             return None
-        from pytest_egress.backends.gateways import Gateways, compile_gateways
+        from pytest_egress.backends.gateways import Gateways
+        from pytest_egress.backends.proxy import EmbeddedProxy
 
         with self._lock:
             for known in list(self._gateways):
@@ -139,19 +139,23 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
                     self._gateways.remove(known)
                 elif same and not known.stale(generation) and known.hold():
                     return known
-        compiled = compile_gateways(contract)
+        compiled = self._compile_gateways(contract)
         if not compiled:
             return None
-        gateways = Gateways(
-            contract,
-            compiled,
-            self._take_process,
-            self.outside,
-            generation,
-            live=self.live,
-            pod_root=self.pod_root,
-            authority=self._mesh_authority(),
-        )
+
+        def make(program: Program, listeners: tuple[str, ...], identity: Identity) -> EmbeddedProxy:
+            return EmbeddedProxy(
+                program,
+                self._take_process(),
+                self.outside,
+                listeners,
+                live=self.live,
+                pod_root=self.pod_root,
+                identity=identity,
+            )
+
+        authority = self._mesh_authority()
+        gateways = Gateways(contract, compiled, make, self.outside, generation, authority)
         try:
             gateways.configure(self._startup_timeout)
         except BaseException:
@@ -160,14 +164,6 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
         with self._lock:
             self._gateways.append(gateways)
         return gateways
-
-    def _mesh_authority(self) -> MeshAuthority:
-        from pytest_egress.backends.mesh_ca import MeshAuthority
-
-        with self._lock:
-            if self._authority is None:
-                self._authority = MeshAuthority(self._directory().subdirectory("m"))
-            return self._authority
 
     def _take_process(self) -> EnvoyProcess:
         """An Envoy that waits for its bootstrap."""

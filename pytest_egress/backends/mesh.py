@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_egress.backends.files import File
     from pytest_egress.backends.gateways import Gateways
     from pytest_egress.capture.log import Log
+    from pytest_egress.envoy.secrets import Identity
 
 __all__ = ["LocalMesh"]
 
@@ -56,6 +57,7 @@ class LocalMesh(SimulatedMesh[EmbeddedProxy]):
         live: bool,
         pod_root: str = "/",
         gateways: Gateways | None = None,
+        identity: Identity | None = None,
         sources: Iterator[int] | None = None,
     ) -> None:
         sidecar = EmbeddedProxy(
@@ -65,7 +67,7 @@ class LocalMesh(SimulatedMesh[EmbeddedProxy]):
             (_CAPTURE,),
             live=live,
             pod_root=pod_root,
-            identity=gateways.sidecar_identity(workload) if gateways is not None else None,
+            identity=identity,
         )
         super().__init__(
             contract,

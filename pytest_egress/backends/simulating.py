@@ -14,15 +14,19 @@ from pytest_egress.backends.private import PrivateDirectory
 from pytest_egress.errors import BackendError, ContractError
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.mesh_ca import MeshAuthority
     from pytest_egress.backends.simulated import SimulatedMesh
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
     from pytest_egress.envoy import Program
+    from pytest_egress.envoy.gateway.program import GatewayProgram
+    from pytest_egress.envoy.secrets import Identity
     from pytest_egress.upstream import Outside, Upstreams
 
 __all__ = ["SimulatingBackend"]
 
 _MOST_REFUSED = 8  # contracts that are known to be refused
+_ACCOUNT = "default"  # of pods that name no service account
 
 M = TypeVar("M", bound="SimulatedMesh[Any]")
 
@@ -60,6 +64,7 @@ class SimulatingBackend(ABC, Generic[M]):
         self._lock = threading.RLock()
         self._private: PrivateDirectory | None = None
         self._outside: Outside | None = None
+        self._authority: MeshAuthority | None = None
         self._declared: Contract | None = None  # the last that the outside was told of
         self._meshes: list[M] = []  # the least recently used first
         self._refused: deque[tuple[Contract, Workload, ContractError]] = deque(maxlen=_MOST_REFUSED)
@@ -146,6 +151,27 @@ class SimulatingBackend(ABC, Generic[M]):
         allocated = allocate(contract) if workload.dns_capture else contract
         return compile_contract(allocated, workload)
 
+    def _compile_gateways(self, contract: Contract) -> list[GatewayProgram]:
+        """What istiod would push to each gateway of a contract; none for most."""
+        if not contract.speaks_of_services:
+            return []
+        from pytest_egress.backends.gateways import compile_gateways
+
+        return compile_gateways(contract)
+
+    def _sidecar_identity(self, contract: Contract, workload: Workload) -> Identity:
+        """The certificate of a sidecar that leads to gateways; its account is the default."""
+        domain = contract.mesh.trust_domain
+        return self._mesh_authority().identity(domain, workload.namespace, _ACCOUNT)
+
+    def _mesh_authority(self) -> MeshAuthority:
+        from pytest_egress.backends.mesh_ca import MeshAuthority
+
+        with self._lock:
+            if self._authority is None:
+                self._authority = MeshAuthority(self._directory().subdirectory("m"))
+            return self._authority
+
     def _bring_up(self, mesh: M, leases: int) -> None:
         """Start the proxy of a mesh and keep it among those that run.
 
@@ -226,7 +252,7 @@ class SimulatingBackend(ABC, Generic[M]):
                 self._outside = self._declared = None
             if self._private is not None:
                 self._private.close()
-                self._private = None
+                self._private = self._authority = None
 
     def _directory(self) -> PrivateDirectory:
         with self._lock:

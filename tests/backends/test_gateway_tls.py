@@ -49,30 +49,6 @@ def pod(backend: LocalBackend, *texts: str) -> Egress:
     return Egress(backend, loads(documents(*texts), file="egress.yaml"))
 
 
-@pytest.mark.parametrize(
-    ("form", "url", "port", "outside"),
-    [
-        ("HTTP", HTTP_URL, 80, 80),
-        ("passthrough", TLS_URL, 443, 443),
-        ("origination", HTTP_URL, 80, 443),
-        ("mutual, SNI", TLS_URL, 443, 443),
-    ],
-)
-def test_through_both_hops(
-    backend: LocalBackend, upstreams: Upstreams, form: str, url: str, port: int, outside: int
-) -> None:
-    """Each hop has its own record; the upstream hears TLS wherever the form says so."""
-    outcome = pod(backend, *pieces(FORMS[form])).get(url)
-    assert outcome.reachable, outcome.explain()
-    sidecar, second = (hop.evidence for hop in outcome.hops)
-    assert sidecar is not None
-    assert second is not None
-    assert sidecar.cluster == f"outbound|{port}|weather|{HOST}"
-    assert second.cluster == f"outbound|{outside}||api.weather.com"
-    (request,) = upstreams["api.weather.com"].requests
-    assert (request.tls, request.path) == (outside == 443, "/v3")
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_without_the_gateway(backend: LocalBackend, form: str) -> None:
     """The sidecar leads there all the same, and the gateway is what blocks."""

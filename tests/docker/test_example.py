@@ -7,13 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the example with the options."""
+def run(
+    *options: str, example: str = "weather", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run an example with the options."""
+    own = f"examples/{example}"
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "examples/weather", *options],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", own, *options],
         cwd=_ROOT,
         env={**os.environ, "PYTHONPATH": str(_ROOT), **environment},
         text=True,
@@ -23,9 +28,10 @@ def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_example_on_both() -> None:
-    """Nothing is left out, and every verdict is the same."""
-    done = run("--egress-backend=local,docker", "--egress-require=docker")
+@pytest.mark.parametrize("example", ["weather", "payments-async"])
+def test_example_on_both(example: str) -> None:
+    """Nothing is left out, and every verdict is the same; one leads through a gateway."""
+    done = run("--egress-backend=local,docker", "--egress-require=docker", example=example)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no verdict differs" in done.stdout
     assert "skipped" not in done.stdout

@@ -73,9 +73,9 @@ def test_image_without_python(make: Make, empty_image: str) -> None:
 
 def test_envoy_ends(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its own words, though the container is gone."""
-    whole: Callable[[DockerProxy, object], dict[str, Any]] = DockerProxy.bootstrap
+    whole: Callable[[DockerProxy, Any], dict[str, Any]] = DockerProxy.bootstrap
 
-    def broken(self: DockerProxy, given: object = None) -> dict[str, Any]:
+    def broken(self: DockerProxy, given: Any = None) -> dict[str, Any]:
         return {**whole(self, given), "no_such_field": 1}
 
     monkeypatch.setattr(DockerProxy, "bootstrap", broken)

@@ -15,6 +15,13 @@ from pytest_egress.egress import Egress
 from pytest_egress.errors import CapabilityError
 from pytest_egress.verdict import Verdict
 from tests.alike.contract import CONTRACT
+from tests.backends.egress_gateway import (
+    ENTRY,
+    GATEWAY,
+    HTTP_ROUTES,
+    TLS_ROUTES,
+    documents,
+)
 from tests.docker.conftest import Make
 
 
@@ -54,6 +61,21 @@ def test_probes_and_dials(pod: Egress) -> None:
     with pod.capture() as calls:
         assert requests.get("https://api.weather.com", timeout=10).status_code == 200
     assert calls.hosts == {"api.weather.com"}
+
+
+def test_gateway(pod: Egress) -> None:
+    """It finds the outside where the pod's own proxy does."""
+    contract = loads(documents(ENTRY, GATEWAY, HTTP_ROUTES, TLS_ROUTES), file="egress.yaml")
+    led = Egress(pod.backend, contract, timeout=10.0)
+    assert isinstance(led.mesh, SocketMesh)
+    for url in ("http://api.weather.com", "https://api.weather.com"):
+        outcome = led.get(url)
+        assert outcome.verdict is Verdict.REACHABLE, outcome.explain()
+        assert len(outcome.hops) == 2
+    led.upstream("api.weather.com").refuse()
+    outcome = led.get("http://api.weather.com")
+    assert outcome.verdict is Verdict.UNREACHABLE, outcome.explain()
+    led.close()
 
 
 def test_programs_are_refused(pod: Egress) -> None:

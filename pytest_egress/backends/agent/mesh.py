@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from pytest_egress.backends.agent.client import Agent, AgentLostError
 from pytest_egress.backends.agent.own import OwnConnections
@@ -14,6 +14,9 @@ from pytest_egress.contract.resources import Workload
 from pytest_egress.errors import BackendError
 from pytest_egress.probe import Attempt, DnsAnswer, Failure, Options, Target
 from pytest_egress.upstream import Outside
+
+if TYPE_CHECKING:
+    from pytest_egress.backends.gateways import Gateways
 
 __all__ = ["AgentMesh"]
 
@@ -41,9 +44,18 @@ class AgentMesh(SimulatedMesh[P], Generic[P]):
         own: OwnConnections,
         name_server: tuple[str, int] | None,
         live: bool,
+        gateways: Gateways | None = None,
     ) -> None:
         super().__init__(
-            contract, workload, sidecar, outside, endpoints, clients, generation, live=live
+            contract,
+            workload,
+            sidecar,
+            outside,
+            endpoints,
+            clients,
+            generation,
+            live=live,
+            gateways=gateways,
         )
         self._agent = agent
         self._own = own

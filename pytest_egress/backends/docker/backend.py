@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING
 
 from pytest_egress.backends.docker.engine import Engine
 from pytest_egress.backends.simulating import SimulatingBackend
-from pytest_egress.errors import CapabilityError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from pytest_egress.backends.docker.dialled import Mirror, SocketProxy
     from pytest_egress.backends.docker.mesh import DockerMesh
     from pytest_egress.backends.docker.pod import DockerPod
+    from pytest_egress.backends.docker.proxy import DockerProxy, Role
+    from pytest_egress.backends.gateways import Gateways
     from pytest_egress.backends.protocol import Capability
     from pytest_egress.backends.registry import Get
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
+    from pytest_egress.envoy import Program
+    from pytest_egress.envoy.gateway.program import GatewayProgram
+    from pytest_egress.envoy.secrets import Identity
 
 __all__ = ["DockerBackend", "create"]
+
+
+_CAPTURE = "virtualOutbound"
 
 
 class DockerBackend(SimulatingBackend["DockerMesh"]):
@@ -61,10 +69,7 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
     @property
     def lacking(self) -> Mapping[Capability, str]:
         """What this backend cannot do, and why."""
-        lacking: dict[Capability, str] = {
-            "gateways": "the gateway would be a second proxy with a network of its own: use "
-            "--egress-backend=local or kind"
-        }
+        lacking: dict[Capability, str] = {}
         if self._refused_capture:
             reason = (
                 "it takes a container with the capability NET_ADMIN and a kernel with nf_tables: "
@@ -103,19 +108,79 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
     ) -> DockerMesh:
         from pytest_egress.backends.declaring import clients_of, endpoints_of
         from pytest_egress.backends.docker.mesh import DockerMesh
-        from pytest_egress.backends.docker.proxy import DockerProxy
 
         program = self._compile(contract, workload)
-        self._refuse_gateways(contract)
+        compiled = self._compile_gateways(contract)
+        identity = self._sidecar_identity(contract, workload) if compiled else None
         pod = self._take_pod()
-        proxies: type[DockerProxy] = DockerProxy
+        proxy: DockerProxy
         meshes: type[DockerMesh] = DockerMesh
+        mirror = None
         if pod.refused:
-            from pytest_egress.backends.docker.unredirected import SocketMesh, SocketProxy
+            from pytest_egress.backends.docker.dialled import Mirror
+            from pytest_egress.backends.docker.unredirected import SocketMesh
 
-            proxies, meshes = SocketProxy, SocketMesh
+            meshes = SocketMesh
+            mirror = Mirror(pod, self.outside, live=self.live)
+            proxy = self._dialled(pod, mirror, "proxy", program, (_CAPTURE,), identity)
             self._refused_capture = pod.refused
-        proxy = proxies(
+        else:
+            proxy = self._redirected(pod, program, identity)
+        try:
+            gateways = self._lead(contract, compiled, generation, pod, mirror)
+        except BaseException:
+            proxy.close()
+            raise
+        mesh = meshes(
+            contract,
+            workload,
+            proxy,
+            self.outside,
+            endpoints_of(program, *(it.program for it in compiled)),
+            clients_of(contract, self.pod_root),
+            generation,
+            live=self.live,
+            gateways=gateways,
+        )
+        mesh.prepare()
+        self._bring_up(mesh, leases)
+        return mesh
+
+    def _lead(
+        self,
+        contract: Contract,
+        compiled: list[GatewayProgram],
+        generation: int,
+        pod: DockerPod,
+        mirror: Mirror | None,
+    ) -> Gateways | None:
+        """The gateways that a pod's sidecar leads to, in that pod: None for most contracts.
+
+        Raises:
+            BackendError: the engine refuses.
+        """
+        if not compiled:
+            return None
+        from pytest_egress.backends.gateways import Gateways
+
+        def make(program: Program, listeners: tuple[str, ...], identity: Identity) -> SocketProxy:
+            return self._dialled(pod, mirror, "gateway", program, listeners, identity)
+
+        authority = self._mesh_authority()
+        gateways = Gateways(contract, compiled, make, self.outside, generation, authority)
+        try:
+            gateways.configure(self._startup_timeout)
+        except BaseException:
+            gateways.release()
+            raise
+        return gateways
+
+    def _redirected(
+        self, pod: DockerPod, program: Program, identity: Identity | None
+    ) -> DockerProxy:
+        from pytest_egress.backends.docker.proxy import DockerProxy
+
+        return DockerProxy(
             program,
             pod,
             self._envoy_image,
@@ -123,27 +188,33 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
             self.outside,
             live=self.live,
             pod_root=self.pod_root,
+            identity=identity,
         )
-        mesh = meshes(
-            contract,
-            workload,
-            proxy,
+
+    def _dialled(
+        self,
+        pod: DockerPod,
+        mirror: Mirror | None,
+        role: Role,
+        program: Program,
+        listeners: tuple[str, ...],
+        identity: Identity | None,
+    ) -> SocketProxy:
+        from pytest_egress.backends.docker.dialled import SocketProxy
+
+        return SocketProxy(
+            program,
+            pod,
+            self._envoy_image,
+            self._directory().subdirectory("d"),
             self.outside,
-            endpoints_of(program),
-            clients_of(contract, self.pod_root),
-            generation,
+            listeners,
+            mirror,
             live=self.live,
+            pod_root=self.pod_root,
+            identity=identity,
+            role=role,
         )
-        mesh.prepare()
-        self._bring_up(mesh, leases)
-        return mesh
-
-    def _refuse_gateways(self, contract: Contract) -> None:
-        if contract.speaks_of_services:
-            from pytest_egress.backends.gateways import compile_gateways
-
-            if compile_gateways(contract):
-                raise CapabilityError(self.name, "gateways", self.lacking["gateways"])
 
     def _take_pod(self) -> DockerPod:
         """A pod that waits for its proxy: the one that was begun beforehand, else a new one.

@@ -21,6 +21,7 @@ from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
     from pytest_egress.backends.files import File
+    from pytest_egress.backends.gateways import Gateways
     from pytest_egress.backends.protocol import PodCommand
     from pytest_egress.capture.log import Log
 
@@ -45,6 +46,7 @@ class DockerMesh(AgentMesh[DockerProxy]):
         generation: int,
         *,
         live: bool,
+        gateways: Gateways | None = None,
     ) -> None:
         super().__init__(
             contract,
@@ -58,6 +60,7 @@ class DockerMesh(AgentMesh[DockerProxy]):
             own=OwnConnections(),
             name_server=None if live else ("127.0.0.1", NAMES_PORT),
             live=live,
+            gateways=gateways,
         )
         self._pod: DockerPod = proxy.pod
         if workload.dns_capture:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,6 @@ __all__ = [
     "PROXY_NAMES",
     "PROXY_USER",
     "SOCKETS",
-    "WITNESS",
     "DockerPod",
 ]
 
@@ -37,15 +37,16 @@ __all__ = [
 PROXY_USER = 1337
 CAPTURE_PORT, NAMES_PORT = 15001, 15053
 _OUTSIDE_PORT = 15995  # in Istio's own range, which no application uses
-#: Where the proxy finds its name server, and where it reports.
-PROXY_NAMES, WITNESS = ("127.0.0.1", 15996), ("127.0.0.1", 15997)
+#: Where the proxy finds its name server.
+PROXY_NAMES = ("127.0.0.1", 15996)
 #: What answers the positive control where the real outside is asked.
 LIVE_CONTROL = ("127.0.0.1", 15998)
 #: The outside's CA in every container of the pod.
 CA_PATH = "/etc/pytest-egress/ca.pem"
 
+_LOOPBACK = "127.0.0.1"
 _ANY = "0.0.0.0"  # noqa: S104  of a namespace that nobody else is in
-#: Where the proxy's Unix sockets are, in a volume that pod and proxy share.
+#: Where proxies have Unix sockets, in a volume that they share with the pod.
 SOCKETS = "/run/pytest-egress"
 
 
@@ -70,11 +71,10 @@ class DockerPod:
         self.names: Callable[[bytes, bool], bytes | None] = self._names_of_outside
         #: Told of each name that the pod has looked up, and of the answer.
         self.heard: Callable[[str, DnsAnswer], None] | None = None
-        #: Takes the connections of the proxy's access log.
-        self.witness: Path | None = None
         #: Empty where the kernel redirects the pod's traffic to the proxy, else what refuses it.
         self.refused = ""
         self._closed = False
+        self._shares_sockets = False
         self._turning = threading.Lock()
         self._away: list[tuple[str, int, State]] = []
         self._end_watch: Callable[[], None] = lambda: None
@@ -104,8 +104,30 @@ class DockerPod:
     def shared(self) -> dict[str, Any]:
         """How another container becomes a part of the pod; it ends with the pod."""
         name = f"container:{self.container.id}"
-        volumes = [str(self.container.id)] if self.refused else []
+        volumes = [str(self.container.id)] if self._shares_sockets else []
         return {"network_mode": name, "pid_mode": name, "volumes_from": volumes}
+
+    def share_sockets(self) -> None:
+        """Let containers that become a part of the pod from now on listen below `SOCKETS`.
+
+        Raises:
+            AgentLostError: the pod is gone.
+        """
+        if not self._shares_sockets:
+            self.agent.exec(["chmod", "1777", SOCKETS])
+            self._shares_sockets = True
+
+    def carry(self, path: Path) -> tuple[str, int]:
+        """Carry what connects to a port of the pod's loopback to a Unix socket of this machine.
+
+        Returns:
+            The address and port.
+
+        Raises:
+            AgentLostError: the pod is gone.
+        """
+        port = self.agent.connection.listen(_LOOPBACK, 0, str(path), partial(_connected, path))
+        return _LOOPBACK, port
 
     def running(self) -> bool:
         """Whether the agent is there."""
@@ -157,7 +179,6 @@ class DockerPod:
 
     def _capture(self) -> None:
         connection = self.agent.connection
-        connection.listen(*WITNESS, "witness", self._report)
         try:
             connection.capture(
                 tcp=CAPTURE_PORT,
@@ -166,9 +187,7 @@ class DockerPod:
                 outside=None if self.live else _OUTSIDE_PORT,
             )
         except ProbeError as error:
-            # The proxy is then dialled at a Unix socket, which it makes there.
             self.refused = str(error)
-            self.agent.exec(["chmod", "1777", SOCKETS])
         if not self.live and not self.refused:
             self._end_watch = self._outside.watch_connects(self._turn_away)
         if self.live:
@@ -176,7 +195,7 @@ class DockerPod:
         elif not self.refused:
             connection.listen(_ANY, _OUTSIDE_PORT, "outside", self._take)
             # Where a redirect leads: an answer from another address is not translated back.
-            connection.serve_names("127.0.0.1", NAMES_PORT, self._name)
+            connection.serve_names(_LOOPBACK, NAMES_PORT, self._name)
             connection.serve_names(*PROXY_NAMES, self._proxy_name, name="proxy")
 
     def _turn_away(self, destinations: list[tuple[str, int, State]]) -> None:
@@ -209,18 +228,18 @@ class DockerPod:
     def _proxy_name(self, query: bytes, udp: bool) -> bytes | None:
         return self._outside.answer(query, udp=udp, view="far")
 
-    def _report(self, _: str, __: tuple[str, int]) -> socket.socket | None:
-        if self.witness is None:
-            return None
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(str(self.witness))
-        except OSError:
-            connection.close()
-            return None
-        return connection
-
     def _last_words(self) -> str:
         with contextlib.suppress(Exception):
             return str(self.container.logs(tail=20), "utf-8", "replace")
         return ""
+
+
+def _connected(path: Path, _: str, __: tuple[str, int]) -> socket.socket | None:
+    """A connection to a Unix socket, None where nobody listens."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        return None
+    return connection

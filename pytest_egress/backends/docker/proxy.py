@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_egress.backends.docker.engine import told
 from pytest_egress.backends.docker.pod import (
     LIVE_CONTROL,
     PROXY_NAMES,
     PROXY_USER,
-    WITNESS,
     DockerPod,
 )
 from pytest_egress.backends.docker.stream import AttachedStream, Tail
@@ -24,7 +24,7 @@ from pytest_egress.backends.witness import Witness
 from pytest_egress.envoy import Program
 from pytest_egress.envoy.embed import Places, Sockets, embed
 from pytest_egress.envoy.instruments import CONTROL_CLUSTER, CONTROL_IN_POD
-from pytest_egress.envoy.secrets import Secrets
+from pytest_egress.envoy.secrets import Identity, Secrets
 from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Attempt, Options, Target
@@ -33,7 +33,10 @@ from pytest_egress.upstream import Outside
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-__all__ = ["ADMIN", "DockerProxy"]
+__all__ = ["ADMIN", "DockerProxy", "Role", "TrueAddresses"]
+
+#: The pod's own, or one that its connections are led through.
+Role = Literal["proxy", "gateway"]
 
 _CONFIG = "/etc/pytest-egress/envoy.json"
 ADMIN = ("127.0.0.1", 15000)  # as in Istio's pods
@@ -42,7 +45,7 @@ _CONTROLS = 2  # the first opens the connection to the witness, meanwhile its re
 _LOOK = 0.5  # seconds between two looks at whether the container has ended
 
 
-class _TrueAddresses:
+class TrueAddresses:
     """The simulated outside as a pod sees it: everything is at its own address."""
 
     proxy_dns = PROXY_NAMES
@@ -72,6 +75,8 @@ class DockerProxy:
         outside: signs the positive control.
         live: the real outside is asked.
         pod_root: the directory that stands for the root of the pod.
+        identity: its certificate of the mesh, for links with proxies of ours.
+        role: with the pod's own, the pod ends.
 
     Attributes:
         control: where the positive control is sent.
@@ -89,6 +94,8 @@ class DockerProxy:
         *,
         live: bool,
         pod_root: str = "/",
+        identity: Identity | None = None,
+        role: Role = "proxy",
     ) -> None:
         self.program = program
         self.directory = directory
@@ -99,29 +106,36 @@ class DockerProxy:
         self._outside = outside
         self._live = live
         self._pod_root = pod_root
+        self._identity = identity
+        self._role = role
         self._container: Container | None = None
         self._output: Tail | None = None
         self.witness = Witness(directory / "witness.sock")
-        pod.witness = self.witness.path
+        self._reports = pod.carry(self.witness.path)
 
-    def bootstrap(self, _: object = None) -> dict[str, Any]:
-        """The bootstrap that Envoy is given."""
+    def bootstrap(self, gateways: Mapping[tuple[str, int], Path] | None = None) -> dict[str, Any]:
+        """The bootstrap; ``gateways`` tells where pods of gateways really listen."""
         live = self._live
         secrets = Secrets(
             lambda: os_bundle(self._pod_root) if live else str(self._outside.ca_file),
             self._pod_root,
             simulated=not live,
+            identity=self._identity,
         )
-        return embed(self.program, self._sockets(), None if live else self._places(), secrets)
+        sockets = replace(self._sockets(), gateways=gateways or {})
+        return embed(self.program, sockets, None if live else self._places(), secrets)
 
-    def configure(self, _: float, __: object = None) -> None:
+    def configure(
+        self, timeout: float, gateways: Mapping[tuple[str, int], Path] | None = None
+    ) -> None:
         """Start Envoy with its bootstrap.
 
         Raises:
             BackendError: the engine refuses.
         """
+        del timeout  # the engine has its own
         engine = self.pod.engine
-        bootstrap = self.bootstrap()
+        bootstrap = self.bootstrap(gateways)
         self._container = engine.create(
             self._image,
             [
@@ -133,7 +147,7 @@ class DockerProxy:
                 "--log-level",
                 "error",
             ],
-            "proxy",
+            self._role,
             entrypoint=["envoy"],
             user=f"{PROXY_USER}:{PROXY_USER}",
             **self.pod.shared,
@@ -200,11 +214,12 @@ class DockerProxy:
         return "" if self._output is None else self._output.text()
 
     def close(self) -> None:
-        """End the proxy and its pod. Twice is once."""
+        """End the proxy, and the pod whose own it is. Twice is once."""
         if self._container is not None:
             self.pod.engine.remove(self._container)
             self._container = None
-        self.pod.close()
+        if self._role == "proxy":
+            self.pod.close()
         if self._output is not None:
             self._output.close()
         self.witness.close()
@@ -237,14 +252,14 @@ class DockerProxy:
         return Sockets(
             listeners={},
             admin=ADMIN,
-            witness=WITNESS,
+            witness=self._reports,
             control=LIVE_CONTROL if self._live else CONTROL_IN_POD,
             in_pod=True,
         )
 
     def _places(self) -> Places:
         """Where the simulated outside is, for Envoy."""
-        return _TrueAddresses()
+        return TrueAddresses()
 
     def _must_live(self) -> None:
         """Return while the container runs.
