@@ -11,7 +11,7 @@ import pytest
 
 from pytest_egress.backends.cluster.api import Api, istio_path
 from pytest_egress.backends.cluster.backend import ClusterBackend
-from pytest_egress.backends.cluster.testpod import unready
+from pytest_egress.backends.cluster.podstatus import unready
 from pytest_egress.backends.ownership import labels
 from pytest_egress.contract import loads
 from pytest_egress.contract.resources import Workload

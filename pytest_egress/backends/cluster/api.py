@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +20,6 @@ _T = TypeVar("_T")
 
 _TIMEOUT = 30.0  # seconds for one request
 _ISTIO = "networking.istio.io"
-# What a WebSocket that was not to be is told with.
-_HANDSHAKE = re.compile(r"Handshake status (\d+) (.*?)(?: -\+-\+-|$)", re.DOTALL)
 _HINTS = {
     401: "log in to the cluster again: its credentials are not, or no longer, accepted",
     403: "pytest-egress rbac prints the permissions that this backend needs",
@@ -222,7 +219,17 @@ class Api:
             ApiError: it cannot be started.
         """
         doing = f"start a command in {namespace}/{pod}"
-        return self._call(doing, lambda: ExecStream(self.client, namespace, pod, container, argv))
+        client = self.client
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+        who = self._credentials()
+        return self._call(
+            doing, lambda: ExecStream(client.configuration, who, path, container, argv)
+        )
+
+    def _credentials(self) -> dict[str, str]:
+        """The headers that say who asks; a token that has expired is made anew."""
+        settings = self.client.configuration.auth_settings()
+        return {known["key"]: str(known["value"]) for known in settings.values()}
 
     def _request(
         self,
@@ -267,8 +274,7 @@ class Api:
             headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
             if method == "PATCH":
                 headers["Content-Type"] = "application/merge-patch+json"
-            for known in client.configuration.auth_settings().values():
-                headers[known["key"]] = known["value"]
+            headers |= self._credentials()
             url = f"{client.configuration.host}{path}"
             if query:
                 url = f"{url}?{urlencode(query)}"
@@ -289,17 +295,13 @@ class Api:
 
     def _call(self, doing: str, function: Callable[[], _T]) -> _T:
         import urllib3
-        from kubernetes.client.exceptions import ApiException
+        from websocket import WebSocketBadStatusException, WebSocketException
 
         try:
             return function()
-        except ApiException as error:
-            shaken = _HANDSHAKE.search(str(error.reason))
-            status = int(error.status or (shaken[1] if shaken else 0))
-            if status:
-                raise _refused(doing, status, error.body or (shaken and shaken[2])) from error
-            raise self._silent(doing, error) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except WebSocketBadStatusException as error:
+            raise _refused(doing, error.status_code, error.resp_body or str(error)) from error
+        except (WebSocketException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._silent(doing, error) from error
 
     def _silent(self, doing: str, error: Exception) -> ApiError:

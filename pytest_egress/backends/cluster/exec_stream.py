@@ -6,47 +6,48 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 __all__ = ["ExecStream", "read_all"]
 
 _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
+_STREAMS = ("stdin", "stdout", "stderr")
 _PIECE = 32768  # bytes of one message: what every part on the way takes
-_CONNECTING = threading.Lock()  # the client library swaps a function while it connects
 
 
 class ExecStream:
     """A `Stream` over exec.
 
     Args:
-        client: the client library's `ApiClient`.
-        namespace: of the pod.
-        pod: its name.
+        configuration: the client library's.
+        headers: that say who asks.
+        pod: its path at the API server.
         container: in it.
         argv: program and arguments.
+
+    Raises:
+        OSError: there is no connection.
+        websocket.WebSocketException: the API server refuses it.
     """
 
     def __init__(
-        self, client: Any, namespace: str, pod: str, container: str, argv: Sequence[str]
+        self,
+        configuration: Any,
+        headers: Mapping[str, str],
+        pod: str,
+        container: str,
+        argv: Sequence[str],
     ) -> None:
-        from kubernetes.client import CoreV1Api
-        from kubernetes.stream import stream
+        # Not the generated API: to import it takes as long as a probe of a hundred hosts.
+        from kubernetes.stream.ws_client import create_websocket
 
-        core = CoreV1Api(client)
-        with _CONNECTING:
-            self._ws = stream(
-                core.connect_get_namespaced_pod_exec,
-                pod,
-                namespace,
-                container=container,
-                command=list(argv),
-                stdin=True,
-                stdout=True,
-                stderr=True,
-                tty=False,
-                _preload_content=False,
-            ).sock
+        query = [("command", it) for it in argv]
+        query += [("container", container), *((it, "true") for it in _STREAMS)]
+        server = str(configuration.host).replace("http", "ws", 1)
+        url = f"{server}{pod}/exec?{urlencode(query)}"
+        self._ws = create_websocket(configuration, url, dict(headers))
         self._ws.settimeout(None)
         # Whatever captures this process's sockets must not meet what is waited for here.
         self._socket: socket.socket = self._ws.sock

@@ -127,8 +127,13 @@ def pod_of(
         },
         "annotations": {
             "proxy.istio.io/config": json.dumps(
-                {"proxyMetadata": {"ISTIO_META_DNS_CAPTURE": capture}}
+                {
+                    "holdApplicationUntilProxyStarts": False,
+                    "proxyMetadata": {"ISTIO_META_DNS_CAPTURE": capture},
+                }
             ),
+            # The proxy starts beside the agent, not before it: whether it is ready it is asked.
+            "sidecar.istio.io/nativeSidecar": "false",
         },
     }
     if not trusted:

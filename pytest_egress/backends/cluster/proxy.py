@@ -14,7 +14,7 @@ from pytest_egress.backends.cluster.layout import (
 )
 from pytest_egress.backends.cluster.progress import Say, until
 from pytest_egress.backends.cluster.reading import Reading
-from pytest_egress.backends.cluster.testpod import TestPod
+from pytest_egress.backends.cluster.testpod import ProxySilentError, TestPod
 from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Options, Target
@@ -117,6 +117,8 @@ class SidecarProxy:
         """Pass the positive control through the proxy; empty, or what went wrong."""
         try:
             return self._pass_control()
+        except ProxySilentError as error:
+            return error.tried
         except BackendError as error:
             return f"{_GONE}: {error.tried}"
 

@@ -78,6 +78,10 @@ class Review:
         }
 
 
+#: What an administrator of the cluster may: one question in place of fifty.
+_EVERYTHING = Review("*", "*", "*", "")
+
+
 def rules(mode: Mode) -> tuple[Rule, ...]:
     """The least that a mode needs."""
     pod: Literal["everywhere", "pod"] = "everywhere" if mode == "isolated" else "pod"
@@ -147,7 +151,7 @@ def check(
     """Return if all rights are there.
 
     Args:
-        may: asks the API server.
+        may: asks the API server; first whether everything is allowed.
         mode: how the cluster is used.
         namespace: of the test pod or workload; not looked at where it is a throw-away one.
         istio_namespace: the mesh's root namespace.
@@ -158,6 +162,8 @@ def check(
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    if may(_EVERYTHING):
+        return
     asked = list(reviews(mode, namespace, istio_namespace))
     with ThreadPoolExecutor(8, "pytest-egress-review") as executor:
         answers = list(executor.map(may, asked))

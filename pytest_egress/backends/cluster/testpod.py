@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_egress.backends.agent import Agent
+from pytest_egress.backends.agent import Agent, AgentLostError
 from pytest_egress.backends.agent.connection import Connection
 from pytest_egress.backends.agent.heard import tell
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.exec_stream import read_all
 from pytest_egress.backends.cluster.pod import CONTAINER, OUTSIDE_PORTS, PROXY, WITNESS_PORT
+from pytest_egress.backends.cluster.podstatus import failing, not_begun, not_running, runs, unready
 from pytest_egress.backends.cluster.progress import Say, until
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.backends.witness import Witness
@@ -21,7 +23,7 @@ from pytest_egress.errors import BackendError
 from pytest_egress.probe import DnsAnswer, Options, Target
 from pytest_egress.upstream import Outside
 
-__all__ = ["TestPod", "read_events"]
+__all__ = ["ProxySilentError", "TestPod", "read_events"]
 
 _ADMIN = "http://127.0.0.1:15000"
 _DOMAIN = "cluster.local"
@@ -29,7 +31,13 @@ _ISTIOD = "istio-system"
 _SYNCZ = ("pilot-discovery", "request", "GET", "/debug/syncz")
 _SYNCZ_TIMEOUT = 10.0  # seconds
 _TAIL = 15  # lines of a log in a message
+_TRIED = 3.0  # seconds that the agent is tried before its container is said to run
+_NEVER = frozenset({0, 401, 403})  # statuses that a moment later are the same
 _LARGE = 1 << 28  # bytes of the proxy's own description of itself
+
+
+class ProxySilentError(BackendError):
+    """The proxy's own server does not answer: it starts, or hangs."""
 
 
 class TestPod:
@@ -76,6 +84,7 @@ class TestPod:
         self.closed = False
         #: Told of each name that is looked up in the pod, and of the answer.
         self.heard: Callable[[str, DnsAnswer], None] | None = None
+        self._tried_since = 0.0
         self._api = api
         self._outside = outside
         self._name_server = name_server
@@ -92,13 +101,17 @@ class TestPod:
         return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
 
     def start(self, timeout: float) -> None:
-        """Return once every container is ready and the agent has answered.
+        """Return once the agent has answered.
+
+        Of a proxy whose own log is read every container is ready then; another one may still be
+        starting.
 
         Raises:
             BackendError: it is not within ``timeout`` seconds; with what the cluster says of it.
         """
         what = f"waiting for the test pod {self.namespace}/{self.name}"
-        missing = until(self._missing, timeout, what, self._say)
+        done = self._missing if self._own_log else self._agent_missing
+        missing = until(done, timeout, what, self._say, interval=0.1)
         if missing:
             raise BackendError(
                 f"the test pod {self.namespace}/{self.name} is not ready after {timeout:g} s: "
@@ -153,9 +166,9 @@ class TestPod:
         """Return if the pod is still the one that was started.
 
         Raises:
-            BackendError: it has gone, or its proxy is not ready.
+            BackendError: it has gone, or one of its containers has failed.
         """
-        missing = self._missing()
+        missing = failing(self._read())
         if missing:
             raise BackendError(
                 f"the test pod {self.namespace}/{self.name} was lost: {missing}", self.describe()
@@ -180,13 +193,16 @@ class TestPod:
         """Ask the proxy itself: ``config_dump``, ``clusters``, ``stats`` ...
 
         Raises:
-            BackendError: it does not answer.
+            ProxySilentError: it does not answer.
+            BackendError: the pod is gone.
         """
         options = Options(timeout=20.0, max_body=_LARGE)
         attempt = self.agent.probe(Target.parse(f"{_ADMIN}/{path}"), options).attempt
         if attempt.response is None or not attempt.completed:
             why = attempt.failure.message if attempt.failure else ""
-            raise BackendError(f"the proxy of {self.namespace}/{self.name} does not answer", why)
+            raise ProxySilentError(
+                f"the proxy of {self.namespace}/{self.name} does not answer", why
+            )
         return attempt.response.body.decode("utf-8", "replace")
 
     def listeners(self) -> frozenset[str]:
@@ -257,14 +273,37 @@ class TestPod:
         if self.witness is not None:
             self.witness.close()
 
-    def _missing(self) -> str:
+    def _read(self) -> dict[str, Any]:
+        """The pod; empty when it is not there."""
         try:
-            pod = self._api.get(self.path, f"read the pod {self.name}")
+            return self._api.get(self.path, f"read the pod {self.name}")
         except ApiError as error:
             if error.status == 404:
-                return "it is not there (deleted or evicted)"
+                return {}
             raise
-        missing = unready(pod)
+
+    def _agent_missing(self) -> str:
+        """What keeps the agent from being started; empty once it has answered."""
+        pod = self._read()
+        missing = failing(pod) or not_begun(pod)
+        if missing:
+            return missing
+        # The kubelet tells of a container a second after it runs: the agent is tried before.
+        told = runs(pod, CONTAINER)
+        self._tried_since = self._tried_since or time.monotonic()
+        if not told and time.monotonic() > self._tried_since + _TRIED:
+            return f"{CONTAINER} does not run: {unready(pod)}"
+        try:
+            self.agent.start()
+        except (ApiError, AgentLostError) as error:
+            if told or (isinstance(error, ApiError) and error.status in _NEVER):
+                raise
+            return f"{CONTAINER} does not run: {error.output or unready(pod)}"
+        return ""
+
+    def _missing(self) -> str:
+        pod = self._read()
+        missing = failing(pod) or unready(pod)
         if not missing and self._container != CONTAINER:
             return not_running(pod, self._container)
         return missing
@@ -299,46 +338,6 @@ class TestPod:
         if self.heard is not None:
             tell(self.heard, query, answer)
         return answer
-
-
-def not_running(pod: Mapping[str, Any], container: str) -> str:
-    """What keeps an ephemeral container from being used; empty when nothing does."""
-    for status in pod.get("status", {}).get("ephemeralContainerStatuses", ()):
-        if status["name"] == container:
-            state = status.get("state", {})
-            waiting = state.get("waiting", {})
-            if "running" in state:
-                return ""
-            if "terminated" in state:
-                return f"{container} ended with exit status {state['terminated'].get('exitCode')}"
-            return f"{container}: {waiting.get('reason', '')} {waiting.get('message', '')}".strip()
-    return f"{container} has just been added"
-
-
-def unready(pod: Mapping[str, Any]) -> str:
-    """What keeps a pod from being used; empty when nothing does."""
-    status = pod.get("status", {})
-    if pod.get("metadata", {}).get("deletionTimestamp"):
-        return "it is being deleted"
-    if status.get("phase") == "Failed":
-        return f"it has failed: {status.get('reason', '')} {status.get('message', '')}".strip()
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(kind, ()):
-            state = container.get("state", {})
-            waiting = state.get("waiting", {})
-            ended = state.get("terminated", {})
-            if waiting.get("message"):
-                return f"{container['name']}: {waiting['reason']}: {waiting['message']}"
-            if ended and ended.get("exitCode"):
-                return f"{container['name']} ended with exit status {ended['exitCode']}"
-    conditions = {it["type"]: it for it in status.get("conditions", ())}
-    ready = conditions.get("Ready", {})
-    if ready.get("status") == "True":
-        return ""
-    scheduled = conditions.get("PodScheduled", {})
-    if scheduled.get("status") == "False":
-        return str(scheduled.get("message", "it is not scheduled"))
-    return str(ready.get("message") or "it has just been made")
 
 
 def read_events(api: Api, namespace: str, name: str) -> str:

@@ -15,7 +15,7 @@ from pytest_egress.backends.cluster.pod import (
     pod_of,
     witness_filter,
 )
-from pytest_egress.backends.cluster.testpod import not_running, unready
+from pytest_egress.backends.cluster.podstatus import failing, not_begun, not_running, unready
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.instruments import WITNESS_CLUSTER
 from pytest_egress.errors import BackendError
@@ -189,15 +189,57 @@ READY = {"type": "Ready", "status": "True"}
             {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "m"}]}},
             "m",
         ),
-        ({}, "it has just been made"),
+        ({"status": {"phase": "Pending"}}, "it has just been made"),
+        ({}, "it is not there (deleted or evicted)"),
     ],
 )
 def test_what_keeps_a_pod_from_being_used(pod: dict[str, Any], expected: str) -> None:
     """In the cluster's own words."""
+    told = failing(pod) or unready(pod)
     if expected == "deleted":
-        assert "deleted" in unready(pod)
+        assert "deleted" in told
     else:
-        assert unready(pod) == expected
+        assert told == expected
+
+
+ENDED = {"state": {"terminated": {"exitCode": 0}}}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, "it has just been made"),
+        ({"initContainerStatuses": [{"name": "istio-init", "state": {}}]}, "istio-init has not"),
+        ({"initContainerStatuses": [{"name": "istio-init", **ENDED}]}, "it has just been made"),
+        (
+            {
+                "initContainerStatuses": [
+                    {"name": "istio-init", **ENDED},
+                    {"name": "proxy", "started": False, "state": {"running": {}}},
+                ]
+            },
+            "proxy has not",
+        ),
+        (
+            {
+                "hostIP": "10.0.0.1",
+                "initContainerStatuses": [
+                    {"name": "istio-init", **ENDED},
+                    {"name": "proxy", "started": True, "state": {"running": {}}},
+                ],
+            },
+            "",
+        ),
+    ],
+)
+def test_containers_begin_after_those_that_come_first(
+    status: dict[str, Any], expected: str
+) -> None:
+    """Init containers end, sidecars among them start; before that no command can be."""
+    init = [{"name": "istio-init"}, {"name": "proxy", "restartPolicy": "Always"}]
+    told = not_begun({"spec": {"initContainers": init}, "status": status})
+    assert told.startswith(expected)
+    assert bool(told) == bool(expected)
 
 
 @pytest.mark.parametrize(
