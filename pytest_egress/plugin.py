@@ -13,7 +13,6 @@ from pytest_egress.fixtures import (
     COMPARING,
     EXPECTATIONS,
     GATHERING,
-    MUTATION,
     OUTCOMES,
     egress,
     egress_backend,
@@ -83,10 +82,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[COMPARING] = comparing = Comparing(config, backends, _needs_pod)
         config.pluginmanager.register(comparing, "egress-comparing")
     if lookup(config, "mutate")[0]:
-        from pytest_egress.mutation.running import Mutation
+        from pytest_egress.mutation.plugins import register
 
-        config.stash[MUTATION] = mutation = Mutation(config)
-        config.pluginmanager.register(mutation, "egress-mutation")
+        register(config)
     if lookup(config, "collect")[0]:
         from pytest_egress.collection.asked import extend_arguments
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 from pytest_egress.mutation.mutant import Mutant
@@ -19,50 +18,55 @@ class Fate(Enum):
     SURVIVED = "S"
     EQUIVALENT = "="
     REFUSED = "-"
+    LOST = "!"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """What became of all mutants.
 
     Attributes:
         limit: seconds that they might take.
-        survivors: those that no test has noticed.
-        untried: how many there was no time for.
-        fates: how many had each fate.
+        mutants: all of them, in the order in which they are told.
+        fates: what became of those that were tried, by their place.
     """
 
     limit: float
-    survivors: list[Mutant] = field(default_factory=list)
-    untried: int = 0
-    fates: Counter[Fate] = field(default_factory=Counter)
+    mutants: Sequence[Mutant]
+    fates: Mapping[int, Fate]
 
-    def add(self, mutant: Mutant, fate: Fate) -> None:
-        """Count a mutant."""
-        self.fates[fate] += 1
-        if fate is Fate.SURVIVED:
-            self.survivors.append(mutant)
+    def count(self, fate: Fate) -> int:
+        """How many had a fate."""
+        return sum(it is fate for it in self.fates.values())
+
+    @property
+    def untried(self) -> int:
+        """How many there was no time for."""
+        return len(self.mutants) - len(self.fates)
 
     @property
     def percent(self) -> float:
         """The share of those that some test could notice; 100 where there is none."""
-        killed, survived = self.fates[Fate.KILLED], self.fates[Fate.SURVIVED]
-        total = killed + survived + self.untried
-        return 100.0 * killed / total if total else 100.0
+        killed = self.count(Fate.KILLED)
+        others = self.count(Fate.SURVIVED) + self.count(Fate.LOST) + self.untried
+        return 100.0 * killed / (killed + others) if killed + others else 100.0
 
     def lines(self) -> Iterator[str]:
         """The summary, a line each: the share, then each survivor and what would kill it."""
-        killed, survived = self.fates[Fate.KILLED], self.fates[Fate.SURVIVED]
-        equal, refused = self.fates[Fate.EQUIVALENT], self.fates[Fate.REFUSED]
+        killed, survived = self.count(Fate.KILLED), self.count(Fate.SURVIVED)
+        equal, refused = self.count(Fate.EQUIVALENT), self.count(Fate.REFUSED)
         told = f"{killed} of {killed + survived} mutants killed ({self.percent:.0f} %)"
         if equal:
             told += f", {equal} equivalent (the proxies' configuration is the same)"
         if refused:
             told += f", {refused} refused by Istio or Envoy"
         yield told
-        for mutant in self.survivors:
-            yield f"survived: {mutant}"
-            yield f"  to kill it: {mutant.assertion}"
+        for index, mutant in enumerate(self.mutants):
+            if self.fates.get(index) is Fate.SURVIVED:
+                yield f"survived: {mutant}"
+                yield f"  to kill it: {mutant.assertion}"
+            elif self.fates.get(index) is Fate.LOST:
+                yield f"lost with the worker that tried it: {mutant}"
         if self.untried:
             noun = "mutant was" if self.untried == 1 else "mutants were"
             yield f"{self.untried} {noun} not tried within {self.limit:g} s (egress_mutate_timeout)"

@@ -2,55 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 
-# In-process pytester runs drop what they imported; neither extension can be imported twice.
-import trustme  # noqa: F401
-import yaml  # noqa: F401
-
 from pytest_egress.mutation.operators import OPERATORS
-
-EXAMPLE = Path(__file__).parents[2] / "examples/guarded"
-CONTRACT = """\
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: a}
-spec: {hosts: [a.test], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS}
-"""
-
-
-@pytest.fixture
-def guarded(pytester: pytest.Pytester) -> pytest.Pytester:
-    """The example, in a directory of its own."""
-    shutil.copytree(EXAMPLE, pytester.path, dirs_exist_ok=True)
-    return pytester
-
-
-@pytest.fixture
-def small(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A contract of one entry, and a test that notices when its host or port is gone."""
-    pytester.makeini("[pytest]\negress_contract = a.yaml\n")
-    (pytester.path / "a.yaml").write_text(CONTRACT)
-    pytester.makepyfile(
-        test_a="""
-        def test_a(egress):
-            assert egress.tls("a.test").reachable
-
-        def test_other():
-            pass
-        """
-    )
-    return pytester
-
-
-def survivors(result: pytest.RunResult) -> set[str]:
-    """The operators of the mutants that are listed."""
-    return {
-        line.split(": ")[2] for line in result.outlines if line.startswith("survived: ")
-    }  # fmt: skip
+from tests.mutation.conftest import survivors
 
 
 def test_the_example_notices_every_change(guarded: pytest.Pytester) -> None:
@@ -143,18 +98,12 @@ def test_reports_are_of_the_first_run(small: pytest.Pytester) -> None:
     assert "<failure" not in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--egress-mutate-operator=drop-hots"], '*drop-hots: did you mean "drop-host"?'),
-        (["-n", "2"], "*--egress-mutate runs in one process: leave -n out"),
-    ],
-)
-def test_mistakes_end_the_run(small: pytest.Pytester, arguments: list[str], message: str) -> None:
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_mistakes_end_the_run(small: pytest.Pytester, workers: tuple[str, ...]) -> None:
     """Before any test has run."""
-    result = small.runpytest("--egress-mutate", *arguments)
+    result = small.runpytest("--egress-mutate", "--egress-mutate-operator=drop-hots", *workers)
     assert result.ret is pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([message])
+    result.stderr.fnmatch_lines(['*drop-hots: did you mean "drop-host"?'])
 
 
 def test_contract_files_are_tests_of_it_too(small: pytest.Pytester) -> None:
