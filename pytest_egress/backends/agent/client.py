@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_egress.backends.agent.bundle import command
+from pytest_egress.backends.agent.bundle import command, first_line
 from pytest_egress.backends.agent.connection import AgentLostError, Connection
 from pytest_egress.backends.agent.inside.wire import pack, unpack
 from pytest_egress.backends.agent.stream import Stream
@@ -92,6 +92,10 @@ class Agent:
             AgentLostError: it cannot be started.
         """
         self._current()
+
+    def pack(self) -> None:
+        """Pack what `start` sends, while the pod that it goes to is still being made."""
+        first_line()
 
     @property
     def connection(self) -> Connection:

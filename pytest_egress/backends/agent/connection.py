@@ -181,7 +181,15 @@ class Connection:
             self._files[content] = known
         return known
 
-    def listen(self, address: str, port: int, name: str, accepted: Accepted) -> int:
+    def listen(
+        self,
+        address: str,
+        port: int,
+        name: str,
+        accepted: Accepted,
+        *,
+        more: Sequence[int] = (),
+    ) -> int:
         """Carry the connections to a port in the pod; returns the port.
 
         Args:
@@ -189,14 +197,16 @@ class Connection:
             port: 0: any that is free.
             name: of this use of it, unique.
             accepted: called in the reader's thread, so it must not wait.
+            more: further ports for the same use.
 
         Raises:
             AgentLostError: the stream is lost.
             ProbeError: the pod does not allow it.
         """
         self._acceptors[name] = accepted
-        request = {"op": "listen", "address": address, "port": port, "name": name}
-        return int(self.ask(request, _SILENCE)["port"])
+        ports = [port, *more]
+        request = {"op": "listen", "address": address, "ports": ports, "name": name}
+        return int(self.ask(request, _SILENCE)["ports"][0])
 
     def dial(
         self, address: str, port: int, timeout: float, *, path: str = ""

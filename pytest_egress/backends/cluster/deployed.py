@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
 from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
 from pytest_egress.backends.cluster.layout import PLURALS, resources
-from pytest_egress.backends.cluster.meshes import Meshes, compiled
+from pytest_egress.backends.cluster.meshes import Meshes
 from pytest_egress.backends.cluster.pod import injected, pod_of
 from pytest_egress.backends.cluster.progress import Say
 from pytest_egress.backends.cluster.proxy import SidecarProxy
@@ -138,7 +138,7 @@ class Deployed:
             return self._borrow(contract, workload)
         server = "" if self._live else name_server(self._api)
         name = f"egress-test-{secrets.token_hex(4)}"
-        reading = Reading(compiled(contract, workload))
+        reading = Reading(self._meshes.program(contract, workload))
         pod = TestPod(
             self._api,
             space,
@@ -167,7 +167,7 @@ class Deployed:
         from pytest_egress.backends.cluster.borrowed import borrow
 
         borrowed = borrow(self._api, workload.namespace, self._source, self._pod_image)
-        reading = Reading(compiled(contract, workload))
+        reading = Reading(self._meshes.program(contract, workload))
         pod = TestPod(
             self._api,
             workload.namespace,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_egress.envoy import Program
     from pytest_egress.upstream import Outside
 
-__all__ = ["Meshes", "compiled"]
+__all__ = ["Meshes"]
 
 
 class Meshes:
@@ -30,6 +30,14 @@ class Meshes:
         self._pod_root = pod_root
         self._live = live
         self._known: list[ClusterMesh] = []
+        self._compiled: tuple[Contract, Workload, Program] | None = None
+
+    def program(self, contract: Contract, workload: Workload) -> Program:
+        """What istiod makes of a contract, as far as it is known here; the last is kept."""
+        known = self._compiled
+        if known is None or known[0] is not contract or known[1] != workload:
+            known = self._compiled = (contract, workload, _compiled(contract, workload))
+        return known[2]
 
     def of(
         self, contract: Contract, workload: Workload, proxy: SidecarProxy, generation: int
@@ -48,7 +56,7 @@ class Meshes:
         for known in self._known:
             if known.enforces(contract, workload) and known.pod is proxy.pod:
                 return known
-        program = compiled(contract, workload)
+        program = self.program(contract, workload)
         mesh = ClusterMesh(
             contract,
             workload,
@@ -72,8 +80,7 @@ class Meshes:
         self._known.clear()
 
 
-def compiled(contract: Contract, workload: Workload) -> Program:
-    """What istiod makes of a contract, as far as it is known here."""
+def _compiled(contract: Contract, workload: Workload) -> Program:
     from pytest_egress.contract.allocation import allocate
     from pytest_egress.envoy import compile_contract
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
 from pytest_egress.backends.cluster.applied import Applied
 from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
-from pytest_egress.backends.cluster.meshes import Meshes, compiled
+from pytest_egress.backends.cluster.meshes import Meshes
 from pytest_egress.backends.cluster.pod import (
     Injected,
     bootstrap,
@@ -184,7 +184,7 @@ class Place:
         space = self._applied.layout.name(workload.namespace)
         self._applied.make_namespaces([space])
         name = f"test-pod-{len(self._proxies) + len(self._lost)}"
-        reading = Reading(compiled(contract, workload))
+        reading = Reading(self._meshes.program(contract, workload))
         pod = TestPod(
             self._api,
             space,

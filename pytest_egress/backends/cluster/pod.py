@@ -67,11 +67,13 @@ class Injected:
         image: the proxy's.
         discovery: host and port of istiod.
         dns_capture: whether Istio's agent resolves the pod's names.
+        last: whether the proxy starts after the pod's other containers.
     """
 
     image: str
     discovery: tuple[str, int]
     dns_capture: bool
+    last: bool = True
 
 
 def namespace(name: str, labels: Mapping[str, str], revision: str) -> Json:
@@ -165,9 +167,12 @@ def pod_of(
             },
             # The proxy starts before there is an agent that resolves names.
             "hostAliases": [{"ip": ip, "hostnames": [host]} for host, ip in addresses.items()],
-            "initContainers": [_redirect(simulated.image)],
             "volumes": [_rules_volume()],
         }
+        if simulated.last:
+            spec["containers"].append(_redirecting(simulated.image))
+        else:
+            spec["initContainers"] = [_redirect(simulated.image)]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -262,7 +267,8 @@ def injected(pod: Mapping[str, Any]) -> Injected:
     address = settings.get("discoveryAddress") or environment.get("CA_ADDR") or ""
     host, _, port = str(address).rpartition(":")
     capture = environment.get("ISTIO_META_DNS_CAPTURE") == "true"
-    return Injected(proxy["image"], (host, int(port or 0)), capture)
+    last = [it["name"] for it in spec.get("containers", ())][-1:] == [PROXY]
+    return Injected(proxy["image"], (host, int(port or 0)), capture, last)
 
 
 def _rules(istiod: Iterable[str], simulated: Injected, name_server: str) -> str:
@@ -316,7 +322,23 @@ def _trust(name: str, trusted: str) -> dict[str, str]:
     }
 
 
+def _redirecting(image: str) -> Json:
+    """A container that makes the rules as it starts, before the next one may.
+
+    Each init container takes a second, until the kubelet sees that it has ended. The image has no
+    shell; what goes on here is the one command in it that waits.
+    """
+    redirect = _redirect(image)
+    ever = str((1 << 31) - 1)
+    return {
+        **redirect,
+        "command": ["pilot-agent", "wait", "--timeoutSeconds", ever, "--periodMillis", ever],
+        "lifecycle": {"postStart": {"exec": {"command": redirect["command"]}}},
+    }
+
+
 def _redirect(image: str) -> Json:
+    """An init container that makes the rules."""
     return {
         "name": "egress-redirect",
         "image": image,

@@ -110,6 +110,7 @@ class TestPod:
             BackendError: it is not within ``timeout`` seconds; with what the cluster says of it.
         """
         what = f"waiting for the test pod {self.namespace}/{self.name}"
+        self.agent.pack()
         done = self._missing if self._own_log else self._agent_missing
         missing = until(done, timeout, what, self._say, interval=0.1)
         if missing:
@@ -313,8 +314,8 @@ class TestPod:
         if not self._own_log:
             connection.listen("127.0.0.1", WITNESS_PORT, "witness", self._witnessed)
         if self._outside is not None:
-            for port in OUTSIDE_PORTS:
-                connection.listen("127.0.0.1", port, f"outside-{port}", self._dialled)
+            first, *more = OUTSIDE_PORTS
+            connection.listen("127.0.0.1", first, "outside", self._dialled, more=more)
             server = (self._name_server, 53) if self._name_server else None
             domains = (_DOMAIN,) if server else ()
             connection.serve_names("127.0.0.1", 53, self._answer, domains=domains, upstream=server)

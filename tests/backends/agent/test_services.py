@@ -47,6 +47,16 @@ def test_outside_answers_in_the_pod(agent: Agent, outside: Outside) -> None:
     assert outside.requests[0].path == "/path"
 
 
+def test_several_ports_are_one_use(agent: Agent, outside: Outside) -> None:
+    """They are listened on by one request, and tell of their connections under one name."""
+    first = _serve(agent, outside)
+    request = {"op": "listen", "address": "127.0.0.1", "ports": [0, 0], "name": "outside"}
+    for port in (first, *agent.connection.ask(request, 20.0)["ports"]):
+        probed = agent.probe(Target.parse(f"http://127.0.0.1:{port}/{port}"), Options())
+        assert probed.attempt.response is not None
+    assert len({it.path for it in outside.requests}) == 3
+
+
 def test_large_bodies_pass_both_ways(agent: Agent, outside: Outside) -> None:
     """Whatever does not fit into a socket's buffer waits its turn."""
     body = bytes(range(256)) * 8192

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,11 +54,28 @@ def test_simulated_pod_asks_the_agent_for_names() -> None:
     assert spec["hostAliases"] == [{"ip": "10.96.0.7", "hostnames": ["istiod.istio-system.svc"]}]
 
 
-def test_redirect_runs_in_the_proxys_own_image() -> None:
-    """It is on the node already, and has iptables-restore for istio-init."""
+@pytest.mark.parametrize("last", [True, False])
+def test_redirect_comes_before_the_proxy(last: bool) -> None:
+    """Of the containers the kubelet starts one after the other, hooks included; else by init.
+
+    Its image is on the node already, and has iptables-restore for istio-init.
+    """
+    spec = _pod(replace(SEEN, last=last))["spec"]
+    restore = ["iptables-restore", "--noflush", "/etc/pytest-egress/rules"]
+    if last:
+        assert "initContainers" not in spec
+        redirect = spec["containers"][-1]
+        assert redirect["lifecycle"]["postStart"]["exec"]["command"] == restore
+    else:
+        (redirect,) = spec["initContainers"]
+        assert [it["name"] for it in spec["containers"]] == ["egress-test"]
+        assert redirect["command"] == restore
+    assert redirect["image"] == "istio/proxyv2:1.31.0"
+
+
+def test_redirect_leads_the_proxy_to_the_agent_and_closes_the_pod() -> None:
+    """But for istiod and the name server."""
     pod = _pod(SEEN)
-    (init,) = pod["spec"]["initContainers"]
-    assert init["image"] == "istio/proxyv2:1.31.0"
     rules = pod["metadata"]["annotations"]["pytest-egress/rules"].splitlines()
     assert rules.count("COMMIT") == 2
     assert rules[rules.index("COMMIT") - 1] == (
@@ -123,7 +141,12 @@ def _injected(environment: dict[str, str], kind: str = "initContainers") -> dict
 def test_injected_sidecar_is_read(kind: str) -> None:
     """As a container, or as a native sidecar."""
     pod = _injected({"CA_ADDR": "istiod.istio-system.svc:15012", "PROXY_CONFIG": "{}\n"}, kind)
-    assert injected(pod) == Injected("proxy:1", ("istiod.istio-system.svc", 15012), False)
+    seen = injected(pod)
+    expected = Injected("proxy:1", ("istiod.istio-system.svc", 15012), False, kind == "containers")
+    assert seen == expected
+    held = {"name": "egress-test"}
+    pod["spec"]["containers"] = [*pod["spec"]["containers"], held]
+    assert not injected(pod).last
 
 
 def test_own_discovery_address_comes_first() -> None:

@@ -38,10 +38,12 @@ class Listening:
         self._numbers = itertools.count(2, 2)  # the other side has the odd ones
 
     def listen(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Listen on ``address`` and ``port``; connections are told under ``name``."""
-        listener = _bind(request["address"], request["port"])
-        threading.Thread(target=self._accept, args=(listener, request["name"]), daemon=True).start()
-        return {"port": listener.getsockname()[1]}
+        """Listen on ``address`` and each of ``ports``; connections are told under ``name``."""
+        listeners = [_bind(request["address"], port) for port in request["ports"]]
+        for listener in listeners:
+            arguments = (listener, request["name"])
+            threading.Thread(target=self._accept, args=arguments, daemon=True).start()
+        return {"ports": [it.getsockname()[1] for it in listeners]}
 
     def dial(self, request: dict[str, Any]) -> dict[str, Any]:
         """Connect to ``address`` and ``port`` for the other side's connection ``tunnel``.
