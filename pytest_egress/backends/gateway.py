@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from pytest_egress.backends.simulated import Proxy
+from pytest_egress.backends.mesh_proxy import Proxy
 from pytest_egress.envoy import Program
 from pytest_egress.envoy.gateway.program import GatewayProgram
 from pytest_egress.envoy.instruments import CONTROL_CLUSTER

@@ -8,9 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pytest_egress.backends.declaring import certificates_in
+from pytest_egress.backends.mesh_proxy import Proxy
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.contract.syntax import TLS_PROTOCOLS
@@ -23,59 +24,12 @@ from pytest_egress.verdict import Observation
 if TYPE_CHECKING:
     # Read only where a contract has gateways.
     from pytest_egress.backends.gateways import Gateways
-    from pytest_egress.backends.witness import Witness
 
-__all__ = ["Proxy", "SimulatedMesh"]
+__all__ = ["SimulatedMesh"]
 
 _CONTROL_NAME = "control.pytest-egress.invalid"
 _TOKEN_HEADER = "x-egress-upstream"  # noqa: S105  a header's name
 _CONNECTION_ENDED = frozenset({"UF", "UC"})  # response flags: the upstream connection has ended
-
-
-class Proxy(Protocol):
-    """A proxy of ours, as far as a mesh speaks with it.
-
-    Attributes:
-        program: what it was given.
-        directory: its own, on this machine.
-        control_failure: empty once the positive control has passed through it, else why not.
-        witness: receives its records.
-    """
-
-    program: Program
-    directory: Path
-    control_failure: str
-    witness: Witness
-
-    def configure(
-        self, timeout: float, gateways: Mapping[tuple[str, int], Path] | None = None
-    ) -> None:
-        """Hand it its bootstrap."""
-        ...
-
-    def bootstrap(self, gateways: Mapping[tuple[str, int], Path] | None = None) -> dict[str, Any]:
-        """The bootstrap; ``gateways`` tells where pods of gateways really listen."""
-        ...
-
-    def wait(self, timeout: float) -> None:
-        """Return once the positive control has passed through."""
-        ...
-
-    def records(self, source: str) -> tuple[Evidence, ...]:
-        """What it says of the connection from ``source``, once that is complete."""
-        ...
-
-    def settle(self) -> str:
-        """Return once the records of all that has happened so far are here; empty, or why not."""
-        ...
-
-    def running(self) -> bool:
-        """Whether it is alive."""
-        ...
-
-    def close(self) -> None:
-        """Stop it and remove its directory. Twice is once."""
-        ...
 
 
 P = TypeVar("P", bound=Proxy)
