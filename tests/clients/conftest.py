@@ -19,8 +19,8 @@ from tests.clients import servers
 from tests.clients.situations import CONTRACT, script
 
 LIBRARIES = ["h2", "httpx", "aiohttp", "aiodns", "uvloop", "anyio", "trio", "grpc", "grpc_health"]
-LIBRARIES += ["pytest_asyncio", "pytest_socket", "pytest_timeout", "responses", "respx", "vcr"]
-LIBRARIES += ["redis", "pymongo", "psycopg", "psycopg2"]
+LIBRARIES += ["pytest_asyncio", "pytest_randomly", "pytest_socket", "pytest_timeout"]
+LIBRARIES += ["responses", "respx", "vcr", "redis", "pymongo", "psycopg", "psycopg2"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

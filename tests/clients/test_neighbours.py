@@ -65,7 +65,8 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 def run(suite: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResult:
     """Run one file of tests."""
     suite.makepyfile(test_it=STANDING + code)
-    return suite.runpytest_subprocess("-p", "no:cacheprovider", *arguments, timeout=600)
+    order = () if any("randomly" in it for it in arguments) else ("-p", "no:randomly")
+    return suite.runpytest_subprocess("-p", "no:cacheprovider", *order, *arguments, timeout=600)
 
 
 def test_xdist(suite: pytest.Pytester) -> None:
@@ -77,6 +78,47 @@ def test_call(egress_captured, number):
     egress_captured.assert_only("up.example.com:443")
 """
     run(suite, code, "-n", "2").assert_outcomes(passed=4)
+
+
+def test_randomly(suite: pytest.Pytester) -> None:
+    """Items of contract files and expectation files run in any order; the same seed repeats it."""
+    suite.makefile(".egress.yaml", web='blocked: ["tcp://a.test:1"]\nresolves: [up.example.com]')
+    code = "def test_own(egress): assert egress.get('http://up.example.com/').reachable\n"
+    files = ("egress.yaml", "web.egress.yaml", "test_it.py")
+
+    def names(seed: int, *arguments: str) -> list[str]:
+        shown = ("--collect-only", "-q", f"--randomly-seed={seed}", *files)
+        return [it for it in run(suite, code, *shown, *arguments).outlines if "::" in it]
+
+    written = names(0, "--randomly-dont-reorganize")
+    found = [names(seed) for seed in range(1, 4)]
+    assert len(written) == 12
+    assert all(sorted(it) == sorted(written) for it in found)
+    assert len({tuple(it) for it in [written, *found]}) == 4
+    assert names(1) == found[0]
+    for workers in ((), ("-n", "4")):
+        run(suite, code, *files, "--randomly-seed=3", *workers).assert_outcomes(passed=12)
+
+
+def test_randomly_and_failures(suite: pytest.Pytester) -> None:
+    """``-x``, ``--sw``, ``--lf``, ``-k``, ``-m`` and JUnit know shuffled items by their ids."""
+    wrong = 'reachable: ["http://up.example.com", "tls://evil.test"]\nblocked: ["tcp://a.test:1"]'
+    suite.makefile(".egress.yaml", web=wrong)
+    arguments = ("web.egress.yaml", "-p", "cacheprovider", "--randomly-seed=7")
+
+    def again(*more: str) -> pytest.RunResult:
+        return suite.runpytest_subprocess(*arguments, *more, timeout=600)
+
+    again("--junitxml=junit.xml").assert_outcomes(passed=2, failed=1)
+    assert 'name="reachable[tls://evil.test]"' in (suite.path / "junit.xml").read_text()
+    again("--lf").assert_outcomes(failed=1)
+    first = again("-x").parseoutcomes()
+    assert first["failed"] == 1
+    assert again("--sw").parseoutcomes() == first
+    right = wrong.replace("tls://evil.test", "https://up.example.com")
+    suite.makefile(".egress.yaml", web=right)
+    again("-k", "reachable and https").assert_outcomes(passed=1, deselected=2)
+    again("-m", "egress_blocked").assert_outcomes(passed=1, deselected=2)
 
 
 def test_asyncio(suite: pytest.Pytester) -> None:
