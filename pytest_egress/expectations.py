@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pytest_egress.contract.position import Position
     from pytest_egress.egress import Egress
 
-__all__ = ["Expectation", "blocked", "check", "reachable", "resolves"]
+__all__ = ["Expectation", "Kind", "blocked", "check", "reachable", "resolves"]
 
 Kind = Literal["reachable", "blocked", "resolves"]
 

@@ -20,6 +20,7 @@ has no check of server names, a TCP port without an address takes every address.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
@@ -30,8 +31,8 @@ from pytest_egress.collection.requests import ruled_name, way_of
 from pytest_egress.collection.views import View, Views, hidden_on_purpose
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Position
-from pytest_egress.contract.resources import Port, ServiceEntry, Workload
-from pytest_egress.envoy.names import is_ip
+from pytest_egress.contract.resources import EgressListener, Port, ServiceEntry, Workload
+from pytest_egress.envoy.names import cluster_name, is_ip
 from pytest_egress.envoy.protocols import HTTP, SNIFFED, TLS, Protocol, parse_protocol
 from pytest_egress.envoy.scope import EgressScope
 from pytest_egress.expectations import Expectation
@@ -133,6 +134,10 @@ class _Planner:
         self._contract = contract
         self._covered = covered(contract)
         self._ports = _RESERVED | _numbers(contract)
+        self._declaring: dict[tuple[str, str], list[ServiceEntry]] = defaultdict(list)
+        for entry in contract.service_entries:
+            for host in dict.fromkeys(entry.hosts):
+                self._declaring[entry.metadata.namespace, host].append(entry)
 
     def checks(self, declared: _Declared) -> Iterator[Check]:
         """All checks of a host."""
@@ -159,7 +164,7 @@ class _Planner:
         if own and listener is not None and listener.port is not None:
             # One port of a Sidecar for several services: its protocol is what is spoken there.
             protocol = parse_protocol(listener.port.protocol)
-        if not _dialable(declared):
+        if not _dialable(declared) or (listener is not None and _aside(listener)):
             return
         make = _Maker(declared, port, index)
         name = inside(declared.host)
@@ -176,26 +181,26 @@ class _Planner:
                 deep = inside(declared.host, deep=True)
                 yield make(f"deep{suffix}", "reachable", scheme, deep, way.options)
             if scope is not None and not own and not way.ruled:
-                yield from self._resolution(make, declared, scheme, name)
+                yield from self._resolution(make, declared, scheme, name, port.number)
         if scope is not None and declared.view.closed and not own:
             yield from self._refusals(make, declared, protocol)
 
     def _resolution(
-        self, make: _Maker, declared: _Declared, scheme: str, name: str
+        self, make: _Maker, declared: _Declared, scheme: str, name: str, port: int
     ) -> Iterator[Check]:
         """Who answers where the address that is dialled is not the host's."""
         entry = declared.entry
         if scheme == "tcp" or declared.addresses:
             return
-        if entry.resolution == "NONE":
+        if entry.resolution == "NONE" or _passes_through(declared, port):
             upstream: tuple[str, ...] = (_ELSEWHERE,)
-        elif entry.workload_selector is not None:
-            return
-        elif entry.endpoints:
-            # What answers at an endpoint is known by the name of the host that it belongs to.
-            upstream = (name, *(it.address for it in _endpoints(self._contract, declared)))
         else:
-            upstream = (name,)
+            # Entries of one namespace share the endpoints of a host. What answers at one is known
+            # by the name of the host that it belongs to.
+            entries = self._sharing(declared)
+            if any(it.workload_selector is not None for it in entries):
+                return
+            upstream = (name, *(end.address for it in entries for end in it.endpoints))
         yield make(
             "resolution", "reachable", scheme, name, {"address": _ELSEWHERE}, upstream=upstream
         )
@@ -230,10 +235,14 @@ class _Planner:
             return
         addresses = tuple(
             dict.fromkeys(
-                it for entry in self._same(declared) for it in _plain(entry, declared.host)
+                address
+                for entry in self._sharing(declared)
+                if declared.view.sees(entry, declared.host) is not None
+                for address in _plain(entry, declared.host)
             )
         )
-        if addresses:
+        # Of several addresses istiod keeps one where a Sidecar names the host exactly.
+        if addresses and declared.view.addresses[declared.host].issuperset(addresses):
             yield Check(
                 declared.entry,
                 declared.host,
@@ -249,15 +258,9 @@ class _Planner:
                 declared.view.workload,
             )
 
-    def _same(self, declared: _Declared) -> list[ServiceEntry]:
-        """The entries of the same namespace that declare the same host, and are seen."""
-        return [
-            it
-            for it in self._contract.service_entries
-            if it.metadata.namespace == declared.entry.metadata.namespace
-            and declared.host in it.hosts
-            and declared.view.sees(it, declared.host) is not None
-        ]
+    def _sharing(self, declared: _Declared) -> list[ServiceEntry]:
+        """The entries of its namespace that declare the host: it itself, and any others."""
+        return self._declaring[declared.entry.metadata.namespace, declared.host]
 
     def _hidden(self, declared: _Declared, ports: list[tuple[int, Port]]) -> Iterator[Check]:
         """What is exported to nobody here is refused, unless somebody else declares it."""
@@ -332,11 +335,24 @@ def _schemes(protocol: Protocol) -> tuple[str, ...]:
     return ({"HTTPS": "https", "TLS": "tls"}.get(protocol, "tcp"),)
 
 
+def _aside(listener: EgressListener) -> bool:
+    """Whether a listener of a Sidecar takes only what is sent to an address of its own."""
+    return listener.capture_mode == "NONE" or listener.bind not in {"", "0.0.0.0"}  # noqa: S104  read
+
+
 def _dialable(declared: _Declared) -> bool:
     """Whether the pod, which has no IPv6 address, can dial one of its addresses."""
     addresses = declared.addresses
     return not addresses or any(
         isinstance(ip_network(it, strict=False), IPv4Network) for it in addresses
+    )
+
+
+def _passes_through(declared: _Declared, port: int) -> bool:
+    """Whether the rule of a DestinationRule lets the dialled address decide (PASSTHROUGH)."""
+    program, name = declared.view.program, cluster_name(declared.host, port)
+    return name in program.shaped and any(
+        it["name"] == name and it.get("type") == "ORIGINAL_DST" for it in program.clusters
     )
 
 
@@ -347,15 +363,6 @@ def _plain(entry: ServiceEntry, host: str) -> Iterator[str]:
         network = ip_network(value, strict=False)
         if isinstance(network, IPv4Network) and network.num_addresses == 1:
             yield str(network[0])
-
-
-def _endpoints(contract: Contract, declared: _Declared) -> Iterator[Any]:
-    """The endpoints of a host: those of all entries of its namespace that declare it."""
-    for entry in contract.service_entries:
-        if entry.metadata.namespace == declared.entry.metadata.namespace and (
-            declared.host in entry.hosts
-        ):
-            yield from entry.endpoints
 
 
 def _numbers(contract: Contract) -> set[int]:

@@ -87,7 +87,7 @@ def _virtual_host(program: Program, name: str, port: int) -> tuple[_Json, _Json]
     for config in program.routes:
         if config["name"].rpartition(":")[2] != str(port):
             continue
-        for host in config["virtual_hosts"]:
+        for host in config.get("virtual_hosts", ()):
             for domain in host["domains"]:
                 rank = 1 << 30 if domain == name else len(domain)
                 fits = domain == name or (domain.startswith("*.") and matches(domain, name))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pytest_egress.contract.allocation import allocate
@@ -25,6 +26,7 @@ class View:
         scope: what is visible to it.
         program: what its proxy is given.
         seen: the egress listeners that import each host, by the identity of its entry.
+        addresses: those that the proxy knows each host by.
     """
 
     workload: Workload
@@ -32,6 +34,7 @@ class View:
     scope: Scope
     program: Program
     seen: dict[tuple[int, str], EgressScope] = field(repr=False)
+    addresses: Mapping[str, set[str]] = field(repr=False)
 
     def sees(self, entry: ServiceEntry, host: str) -> EgressScope | None:
         """The egress listener of the Sidecar that imports a host of an entry; None: hidden."""
@@ -118,7 +121,11 @@ class Views:
             for view in self._views:
                 if view.program == program and view.seen.keys() == seen.keys():
                     return view
-        view = View(workload, self.contract, scope, program, seen)
+        addresses: dict[str, set[str]] = defaultdict(set)
+        for egress in scope.egress:
+            for service in egress.services:
+                addresses[service.host].add(service.address)
+        view = View(workload, self.contract, scope, program, seen, addresses)
         self._views.append(view)
         return view
 

@@ -24,6 +24,7 @@ class Link(Wire):
 
     Attributes:
         record: what is told of it.
+        place: where it arrived.
         tenants: the hosts to whom the place belongs.
         address: the simulated address; None when the place stands for several.
         port: the simulated port; 0 when it is not known.
@@ -40,6 +41,7 @@ class Link(Wire):
         with contextlib.suppress(OSError):  # macOS refuses when the peer has gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.site = site
+        self.place = place
         self.tenants = site.zone.tenants_of(place)
         self.address = place.address
         self.port = place.real_port(slot)

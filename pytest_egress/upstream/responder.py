@@ -143,7 +143,8 @@ def _context(link: Link, effect: Effect) -> ssl.SSLContext:
     identities = effect.certificate.names
     if not identities and sni:
         # A server that does not know the name shows the certificate that it has.
-        identities = (sni,) if sni in names else (sni, *names)
+        own = names if any(link.tenants) else site.zone.told_of(link.place)
+        identities = (sni,) if sni in own else (sni, *own)
     elif not identities:
         identities = (*names, *filter(None, [link.address]))
     clients = effect.clients

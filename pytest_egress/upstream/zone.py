@@ -25,6 +25,7 @@ View = Literal["pod", "proxy", "far"]
 
 TTL = 300  # seconds
 _CHANGING_TTL = 1
+_MOST_NAMES = 200  # of one certificate
 _SERVFAIL = 2
 
 
@@ -81,6 +82,7 @@ class Zone:
         with self.lock:
             lookup = self._rules.lookup(name)
             if view != "pod":
+                self._told.pop(name, None)  # the last one told stands last
                 self._told[name] = self._promise(name)
             if not wanted:
                 return Reply(lookup.rcode if lookup else 0)
@@ -131,6 +133,16 @@ class Zone:
         if place.host is not None:
             return Tenants((place.host,))
         return self.tenants_at(place.address)
+
+    def told_of(self, place: Place) -> tuple[str, ...]:
+        """Return the names that proxies of this machine were last told to find at ``place``."""
+        with self.lock:
+            names = [
+                name
+                for name, told in self._told.items()
+                if isinstance(told, tuple) and place.ip in told
+            ]
+        return tuple(names[-_MOST_NAMES:])
 
     def place_of(self, address: str) -> Place | None:
         """Return the place that stands for ``address``, None where that is the shared one."""

@@ -206,3 +206,20 @@ def test_what_only_a_cluster_can_do(
     pod = Egress(backend, loads(text, file="egress.yaml"))
     with pytest.raises(ContractError, match=field):
         pod.probe(f"http://{HOST}")
+
+
+@pytest.mark.parametrize(("sans", "verdict"), [([], "REACHABLE"), (["b.wild.com"], "UNREACHABLE")])
+def test_server_name_of_a_rule_for_looked_up_names(
+    backend: LocalBackend, upstreams: Upstreams, sans: list[str], verdict: str
+) -> None:
+    """Each name that Envoy looks up is a server of its own, whatever server name a rule sends."""
+    tls = {"mode": "SIMPLE", "sni": "other.example.com", "subjectAltNames": sans}
+    text = documents(
+        entry("wild", "*.wild.com", {80: "HTTP"}, "DYNAMIC_DNS"),
+        destination_rule("wild", "*.wild.com", trafficPolicy={"tls": tls}),
+    )
+    outcome = Egress(backend, loads(text, file="egress.yaml")).probe("http://a.wild.com")
+    assert outcome.verdict.name == verdict, outcome.explain()
+    assert {it.sni for it in backend.outside.connections} - {""} == {"other.example.com"}
+    if verdict == "REACHABLE":
+        assert [it.host for it in upstreams["a.wild.com"].requests] == ["a.wild.com"]

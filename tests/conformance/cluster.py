@@ -29,10 +29,7 @@ from tests.conformance.compare import FIELDS, call_differences
 __all__ = ["EXPLAINED", "Result", "chosen", "compared", "main"]
 
 #: Contracts of which the verdict differs from the one of ``local`` for a known reason.
-EXPLAINED: Mapping[str, str] = {
-    "g11-221": "the names of a DYNAMIC_DNS wildcard share one place on loopback, which shows the "
-    "certificate of the server name alone; in a cluster each has an address, and its own as well",
-}
+EXPLAINED: Mapping[str, str] = {}
 
 _TIMEOUT = 5.0  # seconds for one call
 _KINDS = ("ServiceEntry", "Sidecar", "VirtualService", "DestinationRule")
