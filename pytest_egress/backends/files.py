@@ -12,8 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from pytest_egress.errors import ProbeError
 
-__all__ = ["File", "Given", "archive", "given"]
+__all__ = ["CA_PATH", "File", "Given", "archive", "given"]
 
+#: The simulated outside's CA in the containers of a pod.
+CA_PATH = "/etc/pytest-egress/ca.pem"
 #: What a test puts at a path: the content, or the path of a file or directory of this machine.
 Given = str | bytes | os.PathLike[str]
 

@@ -43,6 +43,9 @@ def add_rbac(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="NAME",
         help="the mesh's root namespace (default: istio-system)",
     )
+    rbac.add_argument(
+        "--pod-run", action="store_true", help="with what egress.pod.run needs as well"
+    )
     rbac.set_defaults(run=_run)
 
 
@@ -58,7 +61,13 @@ def _run(options: argparse.Namespace) -> int:
         hint = f"; did you mean {close}?" if close else ""
         raise ProbeError(f"--mode={options.mode}: expected one of {', '.join(MODES)}{hint}")
     try:
-        objects = manifest(mode, options.account, options.namespace, options.istio_namespace)
+        objects = manifest(
+            mode,
+            options.account,
+            options.namespace,
+            options.istio_namespace,
+            pod_run=options.pod_run,
+        )
     except ValueError as error:
         raise ProbeError(f"--account={options.account}: {error}") from None
     print(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True), end="")

@@ -133,7 +133,7 @@ def test_files_for_an_image(pod: Egress, place: Backend, tmp_path: Path) -> None
         "/srv/app/data": tmp_path / "data",
     }
     with _needs(place, "pod-run"):
-        done = pod.pod.run(image, ["/srv/app/client"], files=files)
+        done = pod.pod.run(image, ["sh", "/srv/app/client"], files=files)
         assert (done.returncode, done.stdout) == (0, "one\ntwo\n"), done.stderr
         assert done.stderr.split()[:4] == ["-rwxr-xr-x", "1", "root", "root"]
 

@@ -9,13 +9,16 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import IO, TYPE_CHECKING
 
 from pytest_egress.backends.agent.client import Agent, AgentLostError
+from pytest_egress.errors import BackendError
 
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["END", "AgentCommand", "Outputs"]
+__all__ = ["END", "PROXY_USER", "AgentCommand", "Outputs", "runs_as_proxy"]
 
 END = 10.0  # seconds that a killed command may take to be gone
+#: The user that Istio's proxy runs as, and its group.
+PROXY_USER = 1337
 _NO_PROGRAM = 127  # the exit status that a shell gives where there is no such program
 
 #: Files for standard output and error.
@@ -99,3 +102,11 @@ class AgentCommand:
         with contextlib.suppress(ValueError):  # closed: nobody is interested any more
             self._outputs[descriptor - 1].write(data)
             self._outputs[descriptor - 1].flush()
+
+
+def runs_as_proxy(image: str) -> BackendError:
+    """What is told of an image whose connections would be taken for the proxy's own."""
+    return BackendError(
+        f"the image {image} runs as user {PROXY_USER}, whose connections are the proxy's own: "
+        "they would not be captured, as in a mesh"
+    )

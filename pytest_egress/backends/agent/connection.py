@@ -133,6 +133,16 @@ class Connection:
         result = message.get("result")
         return result if isinstance(result, dict) else {}
 
+    def request(self, request: Mapping[str, Any]) -> Future[dict[str, Any]]:
+        """Send a request; returns the message that is to answer it.
+
+        Raises:
+            AgentLostError: the stream is lost; the answer that is expected then fails with it.
+        """
+        number, answer = self._expect()
+        self.send({**request, "id": number})
+        return answer
+
     def begin(
         self, request: Mapping[str, Any], output: Callable[[int, bytes], None]
     ) -> tuple[int, Future[dict[str, Any]]]:

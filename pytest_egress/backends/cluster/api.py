@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pytest_egress.backends.cluster.exec_stream import ExecStream
+from pytest_egress.backends.cluster.exec_stream import AttachStream, ExecStream
 from pytest_egress.backends.cluster.rbac import Review
 from pytest_egress.errors import BackendError
 
@@ -230,6 +230,22 @@ class Api:
         """The headers that say who asks; a token that has expired is made anew."""
         settings = self.client.configuration.auth_settings()
         return {known["key"]: str(known["value"]) for known in settings.values()}
+
+    def attach(
+        self, namespace: str, pod: str, container: str, *, feed: bool = False
+    ) -> AttachStream:
+        """Attach to the outputs of a container that runs, or to its input.
+
+        Raises:
+            ApiError: it does not run, or it may not be attached to.
+        """
+        client = self.client
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+        who = self._credentials()
+        return self._call(
+            f"attach to a container of {namespace}/{pod}",
+            lambda: AttachStream(client.configuration, who, path, container, feed=feed),
+        )
 
     def _request(
         self,

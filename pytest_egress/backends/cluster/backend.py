@@ -101,8 +101,9 @@ class ClusterBackend:
         lacking: dict[Capability, str] = {
             "gateways": "an egress gateway is a workload of the mesh's own: use "
             "--egress-backend=local",
-            "pod-run": "images are not brought to its pods: use --egress-backend=docker",
         }
+        if self._source:
+            lacking["pod-run"] = "no container of yours is added to a pod of --egress-from"
         if self.live:
             lacking["simulate"] = "the real outside is asked (--egress-live)"
         else:
@@ -192,6 +193,7 @@ class ClusterBackend:
                     keep=self.keep,
                     timeout=self.timeout,
                     say=self.say,
+                    bring=self._bring,
                     source=self._source,
                 )
             if self._place is None:
@@ -208,8 +210,12 @@ class ClusterBackend:
                     keep=self.keep,
                     timeout=self.timeout,
                     say=self.say,
+                    bring=self._bring,
                 )
             return self._place
+
+    def _bring(self, image: str) -> None:
+        """Nothing: a cluster's nodes have their images, or pull them."""
 
     def directory(self) -> PrivateDirectory:
         """The private directory of the run."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_egress.backends.cluster.api import Api, ApiError
+from pytest_egress.backends.cluster.ephemeral import add
 from pytest_egress.backends.cluster.pod import PROXY
 from pytest_egress.errors import BackendError
 
@@ -63,20 +64,12 @@ def borrow(api: Api, namespace: str, workload: str, image: str) -> Borrowed:
         )
     container = f"egress-{secrets.token_hex(4)}"
     body = {
-        "spec": {
-            "ephemeralContainers": [
-                *spec.get("ephemeralContainers", ()),
-                {
-                    "name": container,
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-c", f"{_BLOCK}; {_IDLE}"],
-                },
-            ]
-        }
+        "name": container,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-c", f"{_BLOCK}; {_IDLE}"],
     }
-    path = f"/api/v1/namespaces/{namespace}/pods/{name}/ephemeralcontainers"
-    api.patch(path, body, f"add a container to the pod {namespace}/{name}")
+    add(api, pod, body, f"add a container to the pod {namespace}/{name}")
     return Borrowed(name, container, pod["metadata"].get("labels", {}))
 
 

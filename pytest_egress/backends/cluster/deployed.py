@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
 from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
+from pytest_egress.backends.cluster.keeper import Images
 from pytest_egress.backends.cluster.layout import PLURALS, resources
 from pytest_egress.backends.cluster.meshes import Meshes
 from pytest_egress.backends.cluster.pod import injected, pod_of
@@ -52,6 +53,7 @@ class Deployed:
         keep: the pods stay.
         timeout: seconds that a pod may take to be there.
         say: tells what is being waited for, and where the contract differs from the cluster.
+        bring: called with each image that is run in a pod, before it is.
         source: the workload that probes start from, ``deploy/NAME`` or ``pod/NAME``; empty: a
             pod of ours.
     """
@@ -69,6 +71,7 @@ class Deployed:
         keep: bool,
         timeout: float,
         say: Say,
+        bring: Callable[[str], None],
         source: str = "",
     ) -> None:
         self._api = api
@@ -81,6 +84,7 @@ class Deployed:
         self._keep = keep
         self._timeout = timeout
         self._say = say
+        self._images = Images(pod_image, timeout, say, bring)
         self._lock = threading.RLock()
         self._checked: set[str] = set()
         self._compared: list[Contract] = []
@@ -149,6 +153,7 @@ class Deployed:
             server,
             self._say,
             own_log=True,
+            images=self._images,
         )
         self._make(name, workload, server)
         try:

@@ -1,4 +1,4 @@
-"""The stream of a command in a pod: one WebSocket of the API server's exec."""
+"""The streams of a pod's containers: WebSockets of the API server's exec and attach."""
 
 from __future__ import annotations
 
@@ -6,18 +6,101 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-__all__ = ["ExecStream", "read_all"]
+__all__ = ["AttachStream", "ExecStream", "read_all"]
 
 _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
 _STREAMS = ("stdin", "stdout", "stderr")
+_CLOSE = 255  # of the protocol's version 5: a channel ends, the others go on
+_HALF_CLOSING = "v5.channel.k8s.io"
 _PIECE = 32768  # bytes of one message: what every part on the way takes
 
 
-class ExecStream:
+class _Channels:
+    """A WebSocket whose messages begin with the number of their channel.
+
+    Args:
+        configuration: the client library's.
+        headers: that say who asks.
+        path: at the API server.
+        query: of the request.
+
+    Raises:
+        OSError: there is no connection.
+        websocket.WebSocketException: the API server refuses it.
+    """
+
+    def __init__(
+        self,
+        configuration: Any,
+        headers: Mapping[str, str],
+        path: str,
+        query: Iterable[tuple[str, str]],
+    ) -> None:
+        # Not the generated API: to import it takes as long as a probe of a hundred hosts.
+        from kubernetes.stream.ws_client import create_websocket
+
+        server = str(configuration.host).replace("http", "ws", 1)
+        url = f"{server}{path}?{urlencode(list(query))}"
+        self._ws = create_websocket(configuration, url, dict(headers))
+        self._ws.settimeout(None)
+        # Whatever captures this process's sockets must not meet what is waited for here.
+        self._socket: socket.socket = self._ws.sock
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._status = ""
+
+    def write(self, data: bytes) -> None:
+        """Send all of ``data``."""
+        from websocket import WebSocketException
+
+        try:
+            for start in range(0, len(data), _PIECE):
+                self._ws.send_binary(bytes([_STDIN]) + data[start : start + _PIECE])
+        except WebSocketException as error:
+            raise OSError(str(error)) from error
+
+    def parts(self) -> Iterator[tuple[int, bytes]]:
+        """What comes on standard output and error, each part with its descriptor: 1 or 2.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        from websocket import ABNF, WebSocketException
+
+        while True:
+            try:
+                opcode, data = self._ws.recv_data()
+            except (WebSocketException, ValueError) as error:
+                if self._status or "closed" in str(error):
+                    return
+                raise OSError(str(error)) from error
+            if opcode == ABNF.OPCODE_CLOSE:
+                return
+            channel, content = data[0] if data else _STDOUT, data[1:]
+            if channel in {_STDOUT, _STDERR} and content:
+                yield channel, bytes(content)
+            elif channel == _STATUS:
+                self._status = _message(content)
+                return
+
+    def close(self) -> None:
+        """End the stream; the command sees the end of its input."""
+        with contextlib.suppress(OSError):
+            # Not SSLSocket.shutdown, which would end the encryption and not the connection.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Close the connection; nobody reads it any more."""
+        with contextlib.suppress(Exception):  # it is gone in one way or the other
+            self._ws.shutdown()
+        self._socket.close()
+
+
+class ExecStream(_Channels):
     """A `Stream` over exec.
 
     Args:
@@ -40,70 +123,64 @@ class ExecStream:
         container: str,
         argv: Sequence[str],
     ) -> None:
-        # Not the generated API: to import it takes as long as a probe of a hundred hosts.
-        from kubernetes.stream.ws_client import create_websocket
-
         query = [("command", it) for it in argv]
         query += [("container", container), *((it, "true") for it in _STREAMS)]
-        server = str(configuration.host).replace("http", "ws", 1)
-        url = f"{server}{pod}/exec?{urlencode(query)}"
-        self._ws = create_websocket(configuration, url, dict(headers))
-        self._ws.settimeout(None)
-        # Whatever captures this process's sockets must not meet what is waited for here.
-        self._socket: socket.socket = self._ws.sock
-        with contextlib.suppress(OSError):
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().__init__(configuration, headers, f"{pod}/exec", query)
         self._complaint = b""
-        self._status = ""
 
     def read(self) -> bytes:
         """Return the bytes that come next, empty at the end."""
-        from websocket import ABNF, WebSocketException
-
-        while True:
-            try:
-                opcode, data = self._ws.recv_data()
-            except (WebSocketException, ValueError) as error:
-                if self._status or "closed" in str(error):
-                    return b""
-                raise OSError(str(error)) from error
-            if opcode == ABNF.OPCODE_CLOSE:
-                return b""
-            channel, content = data[0] if data else _STDOUT, data[1:]
-            if channel == _STDOUT and content:
-                return bytes(content)
-            if channel == _STDERR:
-                self._complaint = (self._complaint + content)[-_PIECE:]
-            elif channel == _STATUS:
-                self._status = _message(content)
-                return b""
-
-    def write(self, data: bytes) -> None:
-        """Send all of ``data``."""
-        from websocket import WebSocketException
-
-        try:
-            for start in range(0, len(data), _PIECE):
-                self._ws.send_binary(bytes([_STDIN]) + data[start : start + _PIECE])
-        except WebSocketException as error:
-            raise OSError(str(error)) from error
-
-    def close(self) -> None:
-        """End the stream; the command sees the end of its input."""
-        with contextlib.suppress(OSError):
-            # Not SSLSocket.shutdown, which would end the encryption and not the connection.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-    def release(self) -> None:
-        """Close the connection; nobody reads it any more."""
-        with contextlib.suppress(Exception):  # it is gone in one way or the other
-            self._ws.shutdown()
-        self._socket.close()
+        for descriptor, data in self.parts():
+            if descriptor == _STDOUT:
+                return data
+            self._complaint = (self._complaint + data)[-_PIECE:]
+        return b""
 
     def complaint(self) -> str:
         """What the command has said on standard error, and how it ended."""
         said = self._complaint.decode("utf-8", "replace").strip()
         return "\n".join(filter(None, (said, self._status)))
+
+
+class AttachStream(_Channels):
+    """The input, or the outputs, of a container that runs.
+
+    Args:
+        configuration: the client library's.
+        headers: that say who asks.
+        pod: its path at the API server.
+        container: in it.
+        feed: whether it is its input.
+
+    Raises:
+        OSError: there is no connection.
+        websocket.WebSocketException: the API server refuses it.
+    """
+
+    def __init__(
+        self,
+        configuration: Any,
+        headers: Mapping[str, str],
+        pod: str,
+        container: str,
+        *,
+        feed: bool,
+    ) -> None:
+        wanted = _STREAMS[:1] if feed else _STREAMS[1:]
+        query = [("container", container), *((it, str(it in wanted).lower()) for it in _STREAMS)]
+        super().__init__(configuration, headers, f"{pod}/attach", query)
+
+    def end_input(self) -> None:
+        """End the container's input, all that was sent before comes first."""
+        from websocket import WebSocketException
+
+        try:
+            if self._ws.subprotocol == _HALF_CLOSING:
+                self._ws.send_binary(bytes([_CLOSE, _STDIN]))
+            else:
+                self._ws.send_close()
+        except WebSocketException as error:
+            raise OSError(str(error)) from error
 
 
 def read_all(stream: ExecStream, timeout: float) -> str:

@@ -12,11 +12,13 @@ from pytest_egress.capture.trust import BUNDLE_VARIABLES
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import Program
+from pytest_egress.errors import BackendError
 from pytest_egress.probe import Options, Target
 from pytest_egress.upstream import Outside
 from pytest_egress.verdict import Observation
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.agent.command import Outputs
     from pytest_egress.backends.files import File
     from pytest_egress.backends.protocol import PodCommand
     from pytest_egress.capture.log import Log
@@ -87,21 +89,48 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
         image: str = "",
         files: Sequence[File] = (),
     ) -> PodCommand:
-        """Start a command in the pod's own container.
+        """Start a command in the pod's own container, or in one of ``image`` that is added to it.
 
         Raises:
-            BackendError: the pod is gone.
+            BackendError: the pod is gone, or the cluster refuses.
         """
         from pytest_egress.backends.agent.command import AgentCommand
 
-        del files
-        assert not image, "the capability pod-run is lacking"
         log.watch()
         self.pod.heard = log.heard
+        if image:
+            return self._add(
+                image, command, environment or {}, directory, stdin, (stdout, stderr), files
+            )
         environment = {**self._trust(), **(environment or {})}
         return AgentCommand(
             self.pod.agent, command, environment, directory, stdin, (stdout, stderr)
         )
+
+    def _add(
+        self,
+        image: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: str | None,
+        stdin: IO[bytes],
+        outputs: Outputs,
+        files: Sequence[File],
+    ) -> PodCommand:
+        from pytest_egress.backends.cluster.commands import AddedCommand
+        from pytest_egress.backends.files import CA_PATH, File
+
+        authority = self.pod.trusted
+        if authority:
+            files = (File(CA_PATH, authority), *files)
+            environment = {**dict.fromkeys(BUNDLE_VARIABLES, CA_PATH), **environment}
+        try:
+            return AddedCommand(
+                self.pod, image, command, environment, directory, stdin, outputs, files=files
+            )
+        except BackendError as error:
+            self.sidecar.control_failure = f"an image did not run: {error.tried}"
+            raise
 
     def _trust(self) -> dict[str, str]:
         """The variables that name the outside's CA in the pod."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
 from pytest_egress.backends.cluster.applied import Applied
 from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
+from pytest_egress.backends.cluster.keeper import Images
 from pytest_egress.backends.cluster.meshes import Meshes
 from pytest_egress.backends.cluster.pod import (
     Injected,
@@ -48,6 +50,7 @@ class Place:
         keep: the namespaces stay.
         timeout: seconds that a pod, or a contract, may take to be there.
         say: tells what is being waited for.
+        bring: called with each image that is run in a pod, before it is.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Place:
         keep: bool,
         timeout: float,
         say: Say,
+        bring: Callable[[str], None],
     ) -> None:
         self._api = api
         self._prefix = prefix
@@ -77,6 +81,7 @@ class Place:
         self._keep = keep
         self._timeout = timeout
         self._say = say
+        self._images = Images(pod_image, timeout, say, bring)
         self._lock = threading.RLock()
         self._applied = self._empty()
         self._proxies: list[tuple[Workload, SidecarProxy]] = []
@@ -194,6 +199,7 @@ class Place:
             None if self._live else self._outside,
             "" if self._live else self._server(),
             self._say,
+            images=self._images,
         )
         try:
             self._make_pod(name, space, workload)

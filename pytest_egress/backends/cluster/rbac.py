@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 from pytest_egress.errors import BackendError
 
-__all__ = ["MODES", "Mode", "Review", "Rule", "check", "manifest", "reviews", "rules"]
+__all__ = [
+    "MODES",
+    "Mode",
+    "Review",
+    "Rule",
+    "check",
+    "check_pod_run",
+    "manifest",
+    "reviews",
+    "rules",
+]
 
 Mode = Literal["isolated", "deployed", "workload"]
 
@@ -82,9 +92,11 @@ class Review:
 _EVERYTHING = Review("*", "*", "*", "")
 
 
-def rules(mode: Mode) -> tuple[Rule, ...]:
-    """The least that a mode needs."""
-    pod: Literal["everywhere", "pod"] = "everywhere" if mode == "isolated" else "pod"
+def rules(mode: Mode, *, pod_run: bool = False) -> tuple[Rule, ...]:
+    """The least that a mode needs; with ``pod_run``, that ``egress.pod.run`` needs as well."""
+    if pod_run:
+        return (*rules(mode), *_of_pod_run(_where(mode)))
+    pod = _where(mode)
     of_pod = (
         Rule("", ("pods/exec",), ("create", "get"), pod, "probes start in the pod"),
         Rule("", ("pods/log",), ("get",), pod, "the sidecar's access log is the evidence"),
@@ -126,6 +138,17 @@ def rules(mode: Mode) -> tuple[Rule, ...]:
     )
 
 
+def _where(mode: Mode) -> Literal["everywhere", "pod"]:
+    return "everywhere" if mode == "isolated" else "pod"
+
+
+def _of_pod_run(pod: Literal["everywhere", "pod"]) -> tuple[Rule, ...]:
+    return (
+        Rule("", ("pods/ephemeralcontainers",), ("patch",), pod, "an image is added to the pod"),
+        Rule("", ("pods/attach",), ("create", "get"), pod, "what it reads and writes"),
+    )
+
+
 def reviews(mode: Mode, namespace: str, istio_namespace: str = "istio-system") -> Iterator[Review]:
     """The questions whose answers must all be yes.
 
@@ -135,7 +158,11 @@ def reviews(mode: Mode, namespace: str, istio_namespace: str = "istio-system") -
         istio_namespace: the mesh's root namespace.
     """
     where = {"everywhere": "", "pod": namespace, "istio": istio_namespace}
-    for rule in rules(mode):
+    yield from _reviews(rules(mode), where)
+
+
+def _reviews(some: Iterable[Rule], where: Mapping[str, str]) -> Iterator[Review]:
+    for rule in some:
         for resource in rule.resources:
             for verb in rule.verbs:
                 yield Review(verb, rule.group, resource, where[rule.where])
@@ -160,26 +187,52 @@ def check(
     Raises:
         BackendError: some are not; with all of them and the command that prints the roles.
     """
+    option = "" if mode == "isolated" else f" --namespace {namespace}"
+    _check(may, reviews(mode, namespace, istio_namespace), f"--mode {mode}{option}", context)
+
+
+def check_pod_run(may: Callable[[Review], bool], namespace: str, context: str = "") -> None:
+    """Return if an image may be run in a pod of a namespace.
+
+    Args:
+        may: asks the API server.
+        namespace: of the pod.
+        context: for the message.
+
+    Raises:
+        BackendError: it may not; with what is missing and the option that prints it.
+    """
+    asked = _reviews(_of_pod_run("pod"), {"pod": namespace})
+    _check(may, asked, "--pod-run", context)
+
+
+def _check(
+    may: Callable[[Review], bool], reviews: Iterable[Review], options: str, context: str
+) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     if may(_EVERYTHING):
         return
-    asked = list(reviews(mode, namespace, istio_namespace))
+    asked = list(reviews)
     with ThreadPoolExecutor(8, "pytest-egress-review") as executor:
         answers = list(executor.map(may, asked))
     missing = [str(review) for review, yes in zip(asked, answers, strict=True) if not yes]
     if missing:
-        option = "" if mode == "isolated" else f" --namespace {namespace}"
         raise BackendError(
             f"the account of {f'context {context}' if context else 'this pod'} lacks rights",
             "may not " + "\nmay not ".join(missing),
             "have a cluster administrator run: "
-            f"pytest-egress rbac --mode {mode}{option} --account NAME | kubectl apply -f -",
+            f"pytest-egress rbac {options} --account NAME | kubectl apply -f -",
         )
 
 
 def manifest(
-    mode: Mode, account: str, namespace: str = "default", istio_namespace: str = "istio-system"
+    mode: Mode,
+    account: str,
+    namespace: str = "default",
+    istio_namespace: str = "istio-system",
+    *,
+    pod_run: bool = False,
 ) -> list[dict[str, Any]]:
     """The roles with their bindings, as Kubernetes objects.
 
@@ -188,6 +241,7 @@ def manifest(
         account: ``NAMESPACE:NAME`` of a ServiceAccount, ``user:NAME`` or ``group:NAME``.
         namespace: of the test pod or workload.
         istio_namespace: the mesh's root namespace.
+        pod_run: whether ``egress.pod.run`` is used.
 
     Raises:
         ValueError: the account is none of these.
@@ -196,7 +250,7 @@ def manifest(
     name = f"pytest-egress-{mode}"
     found: list[dict[str, Any]] = []
     for where, inside in (("everywhere", ""), ("pod", namespace), ("istio", istio_namespace)):
-        some = [rule for rule in rules(mode) if rule.where == where]
+        some = [it for it in rules(mode, pod_run=pod_run) if it.where == where]
         if some:
             role = f"{name}-mesh" if where == "istio" else name
             found += _role(role, inside, some, subject)

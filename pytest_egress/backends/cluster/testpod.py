@@ -14,6 +14,7 @@ from pytest_egress.backends.agent.connection import Connection
 from pytest_egress.backends.agent.heard import tell
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.exec_stream import read_all
+from pytest_egress.backends.cluster.keeper import Images, Keeper
 from pytest_egress.backends.cluster.pod import CONTAINER, OUTSIDE_PORTS, PROXY, WITNESS_PORT
 from pytest_egress.backends.cluster.podstatus import failing, not_begun, not_running, runs, unready
 from pytest_egress.backends.cluster.progress import Say, until
@@ -54,6 +55,7 @@ class TestPod:
         say: tells what is being waited for.
         own_log: the proxy's own access log is read: it has no logger of ours.
         container: where probes start.
+        images: how images of the user's are brought into it; None: they are not.
     """
 
     __test__ = False  # to pytest it is no test
@@ -71,6 +73,7 @@ class TestPod:
         *,
         own_log: bool = False,
         container: str = CONTAINER,
+        images: Images | None = None,
     ) -> None:
         self.namespace = namespace
         self.name = name
@@ -89,6 +92,10 @@ class TestPod:
         self._outside = outside
         self._name_server = name_server
         self._say = say
+        #: Holds containers at their start; used first when an image is run.
+        self._keeper: Keeper | None = None
+        if images is not None:
+            self._keeper = Keeper(api, namespace, name, container, images)
         self.agent = Agent(
             lambda command: api.exec(namespace, name, container, command),
             name=f"the pod {namespace}/{name}",
@@ -162,6 +169,25 @@ class TestPod:
     def _follow(self) -> Any:
         query = {"container": PROXY, "follow": "true", "sinceSeconds": "1"}
         return self._api.follow(f"{self.path}/log", "follow the sidecar's access log", **query)
+
+    @property
+    def keeper(self) -> Keeper:
+        """What images are run by; capability ``pod-run``."""
+        assert self._keeper is not None, "the capability pod-run is lacking"
+        return self._keeper
+
+    @property
+    def trusted(self) -> bytes:
+        """The simulated outside's CA, PEM; empty: the real one is asked."""
+        return b"" if self._outside is None else self._outside.ca_file.read_bytes()
+
+    def discard(self) -> None:
+        """Delete the pod; the next contract has another one.
+
+        Raises:
+            ApiError: the cluster refuses it.
+        """
+        self._api.delete(self.path, f"delete the pod {self.name}", grace=0)
 
     def check(self) -> None:
         """Return if the pod is still the one that was started.
@@ -271,6 +297,8 @@ class TestPod:
         """Let go of the pod: the agent ends, the records are no longer received."""
         self.closed = True
         self.agent.close()
+        if self._keeper is not None:
+            self._keeper.close()
         if self.witness is not None:
             self.witness.close()
 
@@ -341,13 +369,21 @@ class TestPod:
         return answer
 
 
-def read_events(api: Api, namespace: str, name: str) -> str:
-    """The events about one object, the last of them last; empty where they cannot be read."""
+def read_events(api: Api, namespace: str, name: str, field: str = "") -> str:
+    """The events about one object, the last of them last; empty where they cannot be read.
+
+    Args:
+        api: of the cluster.
+        namespace: of the object.
+        name: its own.
+        field: the path of a part of it; empty: all of it.
+    """
+    part = f",involvedObject.fieldPath={field}" if field else ""
     try:
         found = api.get(
             f"/api/v1/namespaces/{namespace}/events",
             "read events",
-            fieldSelector=f"involvedObject.name={name}",
+            fieldSelector=f"involvedObject.name={name}{part}",
         )
     except BackendError:
         return ""

@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import IO, TYPE_CHECKING, Any
 
-from pytest_egress.backends.agent.command import END, Outputs
+from pytest_egress.backends.agent.command import END, PROXY_USER, Outputs, runs_as_proxy
 from pytest_egress.backends.docker.engine import told
-from pytest_egress.backends.docker.pod import CA_PATH, PROXY_USER, DockerPod
+from pytest_egress.backends.docker.pod import DockerPod
 from pytest_egress.backends.docker.stream import AttachedStream
-from pytest_egress.backends.files import File
+from pytest_egress.backends.files import CA_PATH, File
 from pytest_egress.errors import BackendError
 
 if TYPE_CHECKING:
@@ -148,7 +148,4 @@ class ContainerCommand:
         with told(f"the container engine does not tell the user of the image {image}"):
             user = str(self._engine.client.images.get(image).attrs["Config"].get("User") or "")
         if user.partition(":")[0] == str(PROXY_USER):
-            raise BackendError(
-                f"the image {image} runs as user {PROXY_USER}, whose connections are the proxy's "
-                "own: they would not be captured, as in a mesh"
-            )
+            raise runs_as_proxy(image)

@@ -9,8 +9,9 @@ from typing import IO, TYPE_CHECKING
 from pytest_egress.backends.agent.mesh import AgentMesh
 from pytest_egress.backends.agent.own import OwnConnections
 from pytest_egress.backends.dns_proxy import AgentResolver
-from pytest_egress.backends.docker.pod import CA_PATH, NAMES_PORT, DockerPod
+from pytest_egress.backends.docker.pod import NAMES_PORT, DockerPod
 from pytest_egress.backends.docker.proxy import DockerProxy
+from pytest_egress.backends.files import CA_PATH
 from pytest_egress.capture.namespace.dns import answer
 from pytest_egress.capture.trust import BUNDLE_VARIABLES
 from pytest_egress.contract.contract import Contract

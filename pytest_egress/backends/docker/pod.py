@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.agent import Agent, AgentLostError, Stream
+from pytest_egress.backends.agent.command import PROXY_USER
 from pytest_egress.backends.agent.heard import tell
 from pytest_egress.backends.docker.engine import Engine, told
 from pytest_egress.backends.docker.stream import AttachedStream
-from pytest_egress.backends.files import File
+from pytest_egress.backends.files import CA_PATH, File
 from pytest_egress.errors import BackendError, ProbeError
 from pytest_egress.probe import DnsAnswer
 from pytest_egress.upstream import Outside
@@ -24,25 +25,20 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 __all__ = [
-    "CA_PATH",
     "LIVE_CONTROL",
     "NAMES_PORT",
     "PROXY_NAMES",
-    "PROXY_USER",
     "SOCKETS",
     "DockerPod",
 ]
 
-#: The user and ports of istio-init and of Istio's agent.
-PROXY_USER = 1337
+#: The ports of istio-init and of Istio's agent.
 CAPTURE_PORT, NAMES_PORT = 15001, 15053
 _OUTSIDE_PORT = 15995  # in Istio's own range, which no application uses
 #: Where the proxy finds its name server.
 PROXY_NAMES = ("127.0.0.1", 15996)
 #: What answers the positive control where the real outside is asked.
 LIVE_CONTROL = ("127.0.0.1", 15998)
-#: The outside's CA in every container of the pod.
-CA_PATH = "/etc/pytest-egress/ca.pem"
 
 _LOOPBACK = "127.0.0.1"
 _ANY = "0.0.0.0"  # noqa: S104  of a namespace that nobody else is in

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_egress.backends.agent.command import PROXY_USER
 from pytest_egress.backends.docker.engine import told
 from pytest_egress.backends.docker.pod import (
     LIVE_CONTROL,
     PROXY_NAMES,
-    PROXY_USER,
     DockerPod,
 )
 from pytest_egress.backends.docker.stream import AttachedStream, Tail

@@ -35,6 +35,7 @@ class KindBackend(ClusterBackend):
         super().__init__(None, pod_image=wanted.pod_image, keep=wanted.keep, **settings)
         self._wanted = wanted
         self._cluster: KindCluster | None = None
+        self._brought: set[str] = set()
 
     def describe(self) -> str:
         """One line for pytest's header."""
@@ -51,6 +52,13 @@ class KindBackend(ClusterBackend):
             if cluster is not None:
                 cluster.leave()
             self._api = None
+
+    def _bring(self, image: str) -> None:
+        """Give the nodes an image that this machine has."""
+        with self._lock:
+            if self._cluster is not None and image not in self._brought:
+                self._cluster.load([image])
+                self._brought.add(image)
 
     def _connect(self) -> Api:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,11 +150,19 @@ class KindCluster:
             raise
 
     def _load(self) -> None:
-        """Give the nodes the images that are on this machine, and that they lack."""
         wanted = self.wanted
         images = [wanted.pod_image]
         if not wanted.istio.manifest:
             images += wanted.istio.images(self._istioctl_version())
+        self.load(images)
+
+    def load(self, images: Sequence[str]) -> None:
+        """Give the nodes those images that are on this machine, and that they lack.
+
+        Raises:
+            BackendError: kind cannot.
+        """
+        wanted = self.wanted
         nodes = run(
             ["kind", "get", "nodes", "--name", wanted.name],
             f"list the nodes of {wanted.name}",

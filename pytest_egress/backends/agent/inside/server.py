@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_egress.backends.agent.inside.commands import Commands
 from pytest_egress.backends.agent.inside.files import Files
+from pytest_egress.backends.agent.inside.holding import Holding
 from pytest_egress.backends.agent.inside.listening import Listening
 from pytest_egress.backends.agent.inside.names import Names
 from pytest_egress.backends.agent.inside.network import Network
@@ -50,6 +51,7 @@ class Server:
         self._names = Names(self.send)
         files, probing = Files(), Probing(ports)
         network = Network()
+        self._holding = Holding()
         self._operations: dict[str, Operation] = {
             "ping": lambda _: {},
             "probe": probing.probe,
@@ -61,6 +63,12 @@ class Server:
             "names": self._names.serve,
             "capture": network.capture,
             "turn_away": network.turn_away,
+            "hold": self._holding.hold,
+            "held": self._holding.held,
+            "put": self._holding.put,
+            "write": self._holding.write,
+            "release": self._holding.release,
+            "kill": self._holding.kill,
         }
 
     def run(self) -> None:
@@ -82,6 +90,7 @@ class Server:
                     self._take(decode(line))
         finally:
             self._commands.kill()
+            self._holding.close()
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message; it is lost when nobody listens any more."""
