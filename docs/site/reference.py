@@ -1,8 +1,8 @@
 """The reference, written from the code: ``python docs/site/reference.py`` writes, ``--check`` asks.
 
-docs/reference.md is all of it; in other pages what stands between ``<!-- generated: NAME -->`` and
-``<!-- end -->`` is, where NAME may be a file of the repository. A page that is not up to date fails
-a test.
+docs/reference.md and docs/formats.md are all of it; in other pages what stands between
+``<!-- generated: NAME -->`` and ``<!-- end -->`` is, where NAME may be a file of the repository. A
+page that is not up to date fails a test.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from formats import formats_page, formats_table
 
 from pytest_egress import cli, plugin
 from pytest_egress.contract.rules import RULES
@@ -40,12 +42,15 @@ _HEAD = f"""# Reference
 Every name that this version has. This page is written by `{COMMAND}` from the code itself.
 The guides say what each is for.
 """
-_SECTIONS = ("settings", "markers", "fixtures", "verdicts", "command", "exit codes")
+_SECTIONS = (
+    *("settings", "markers", "fixtures", "verdicts", "command", "exit codes"),
+    "JSON formats",
+)
 
 
 def reference() -> str:
     """The page docs/reference.md."""
-    parts = (f"\n## {name.capitalize()}\n\n{GENERATED[name]()}" for name in _SECTIONS)
+    parts = (f"\n## {name[0].upper()}{name[1:]}\n\n{GENERATED[name]()}" for name in _SECTIONS)
     return "".join((_HEAD, *parts))
 
 
@@ -119,6 +124,11 @@ def exit_codes() -> str:
     )
 
 
+def json_formats() -> str:
+    """Each JSON format by name."""
+    return "[JSON formats](formats.md) has their fields.\n\n" + formats_table(_table)
+
+
 def lint_rules() -> str:
     """The catalogue of lint rules."""
     rows = ((f"`{it.id}`", it.level, it.warns_of) for it in RULES.values())
@@ -133,6 +143,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "verdicts": verdicts,
     "command": command,
     "exit codes": exit_codes,
+    "JSON formats": json_formats,
     "lint-rules": lint_rules,
 }
 
@@ -141,6 +152,8 @@ def up_to_date(path: Path) -> str:
     """What a page should hold."""
     if path.name == "reference.md":
         return reference()
+    if path.name == "formats.md":
+        return formats_page(COMMAND, _table)
 
     def written(block: re.Match[str]) -> str:
         name = block[2]
@@ -152,7 +165,7 @@ def up_to_date(path: Path) -> str:
 
 def stale() -> list[Path]:
     """The pages that do not hold what they should."""
-    paths = sorted({*DOCS.glob("*.md"), DOCS / "reference.md"})
+    paths = sorted({*DOCS.glob("*.md"), DOCS / "reference.md", DOCS / "formats.md"})
     return [it for it in paths if not it.exists() or it.read_text("utf-8") != up_to_date(it)]
 
 

@@ -9,27 +9,26 @@ __all__ = ["add_schema"]
 
 def add_schema(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
+    from pytest_egress.cli.json_schemas import SCHEMAS
+
     schema = commands.add_parser(
         "schema",
-        help="print the JSON Schema of expectation files, or of --egress-json",
+        help="print the JSON Schema of what is written for it, and of what it writes",
         description="Print a JSON Schema (draft 2020-12), for editors and for programs.",
     )
     schema.add_argument(
         "name",
-        choices=("expectations", "run"),
-        help="expectations: *.egress.yaml; run: what --egress-json writes",
+        choices=tuple(SCHEMAS),
+        metavar="NAME",
+        help="; ".join(f"{name}: {published.of}" for name, published in SCHEMAS.items()),
     )
     schema.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.name == "run":
-        from pytest_egress.report.as_json import schema_text
+    import json
 
-        text = schema_text()
-    else:
-        from pytest_egress.collection.json_schema import SCHEMA_FILE
+    from pytest_egress.cli.json_schemas import SCHEMAS
 
-        text = SCHEMA_FILE.read_text(encoding="utf-8")
-    print(text, end="")
+    print(json.dumps(SCHEMAS[options.name].make(), indent=2, ensure_ascii=False))
     return 0
