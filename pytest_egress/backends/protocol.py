@@ -207,10 +207,12 @@ class Backend(Protocol):
 
     Attributes:
         name: as in ``--egress-backend``.
+        pods: how many test pods probes of one contract and workload are spread over.
         lacking: the capabilities that it does not have, each with the exact reason.
     """
 
     name: str
+    pods: int
 
     @property
     def lacking(self) -> Mapping[Capability, str]:

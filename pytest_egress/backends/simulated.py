@@ -77,6 +77,8 @@ class SimulatedMesh(ABC, Generic[P]):
         self._outside = outside
         self._live = live
         self._leads = gateways is not None
+        #: Who carries the proxy's connections to the outside; empty: it dials them itself.
+        self._carrier = ""
 
     @property
     def live(self) -> bool:
@@ -240,6 +242,7 @@ class SimulatedMesh(ABC, Generic[P]):
             evidence.upstream_local_address,
             evidence.upstream_host,
             ended=ended or bool(evidence.response_flags & _CONNECTION_ENDED),
+            carrier=self._carrier,
         )
         if proof is None or not evidence.rule or evidence.kind != "http":
             return proof  # only a rule sends what a gateway or an HTTP listener has read elsewhere

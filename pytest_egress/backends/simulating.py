@@ -16,6 +16,7 @@ from pytest_egress.errors import BackendError, ContractError
 if TYPE_CHECKING:
     from pytest_egress.backends.mesh_ca import MeshAuthority
     from pytest_egress.backends.simulated import SimulatedMesh
+    from pytest_egress.backends.spread import Spread
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
     from pytest_egress.envoy import Program
@@ -28,7 +29,7 @@ __all__ = ["SimulatingBackend"]
 _MOST_REFUSED = 8  # contracts that are known to be refused
 _ACCOUNT = "default"  # of pods that name no service account
 
-M = TypeVar("M", bound="SimulatedMesh[Any]")
+M = TypeVar("M", bound="SimulatedMesh[Any] | Spread[Any]")
 
 
 class SimulatingBackend(ABC, Generic[M]):
@@ -44,10 +45,12 @@ class SimulatingBackend(ABC, Generic[M]):
 
     Attributes:
         most_proxies: how many run at a time; the one unused for longest goes first.
+        pods: how many test pods probes of one contract and workload are spread over.
     """
 
     name: str
     most_proxies: int
+    pods = 1
 
     def __init__(
         self,

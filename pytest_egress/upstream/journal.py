@@ -70,12 +70,19 @@ class Journal:
             self._carried.pop(connection, None)
             self._changed.notify_all()
 
-    def from_client(self, client: str, place: str = "") -> Connection | None:
-        """Return the last connection that ``client`` dialled (to ``place``, if one is given)."""
+    def from_client(self, client: str, place: str = "", carrier: str = "") -> Connection | None:
+        """Return the last connection that ``client`` dialled (to ``place``, if one is given).
+
+        With a ``carrier``, of those that it has carried.
+        """
         with self._changed:
             for known in (self._connections, self._carried):
                 for connection in reversed(known):
-                    if connection.client == client and place in {"", connection.place}:
+                    if (
+                        connection.client == client
+                        and connection.carrier == carrier
+                        and place in {"", connection.place}
+                    ):
                         return connection
         return None
 

@@ -229,7 +229,7 @@ class Outside:
         """
         return self._loopback.original_port(override)
 
-    def take(self, client: Address, address: str, port: int) -> socket.socket:
+    def take(self, client: Address, address: str, port: int, *, carrier: str = "") -> socket.socket:
         """Take in a connection that was made elsewhere, such as in a pod, and is carried here.
 
         `Upstream.refuse` acts like `Upstream.reset` on it, and `Upstream.hang` like
@@ -239,6 +239,7 @@ class Outside:
             client: who dialled: address and port.
             address: the simulated address that was dialled.
             port: its port.
+            carrier: who carries it, where clients of several may have the same address and port.
 
         Returns:
             The other end, to carry its bytes to and from.
@@ -257,6 +258,7 @@ class Outside:
                 ours.close()
                 raise
         link.record.place = f"{address}:{port}"
+        link.record.carrier = carrier
         self._workers.submit(link)
         return theirs
 
@@ -303,7 +305,7 @@ class Outside:
         return self._loopback.real(address, port)
 
     def accepted(
-        self, client: str, place: str = "", *, ended: bool = False
+        self, client: str, place: str = "", *, ended: bool = False, carrier: str = ""
     ) -> UpstreamProof | None:
         """Return what is known of a connection that the proxy opened to this outside.
 
@@ -313,15 +315,16 @@ class Outside:
                 may have the same client; without this, the later one is meant.
             ended: the proxy has seen it end. Why it ended may be noted here a moment later, which
                 is waited for, a second at most.
+            carrier: who carried it, as `take` was told.
 
         Returns:
             None when no such connection was accepted.
         """
-        found = self._journal.from_client(client, place)
+        found = self._journal.from_client(client, place, carrier)
         if found is None:
             # It was established before the proxy could speak of it, but perhaps not accepted yet.
             self._acceptor.settle()
-            found = self._journal.from_client(client, place)
+            found = self._journal.from_client(client, place, carrier)
         if found is None:
             return None
         if ended:

@@ -27,6 +27,8 @@ class Connection:
         protocol: what was spoken: ``tls``, ``http/1.1``, ``h2``, ``tcp`` and such, joined by ``+``;
             empty while nothing has come.
         client_certificate: what the client presented in the handshake; None: nothing, or no TLS.
+        carrier: who carried it here from elsewhere, such as a pod: clients of one pod may be called
+            as those of another; empty: it was dialled here.
         proxied_for: the client, ``ip:port``, that a PROXY header before all else named.
         received: the first 64 KiB that came outside HTTP.
         forwarded: whether a server of the user's was behind it.
@@ -45,6 +47,7 @@ class Connection:
     asked: str = ""
     protocol: str = ""
     client_certificate: ClientCertificate | None = None
+    carrier: str = ""
     proxied_for: str = ""
     received: bytes = b""
     forwarded: bool = False

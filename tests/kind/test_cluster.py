@@ -8,6 +8,7 @@ import pytest
 
 from pytest_egress.backends.cluster.api import Api
 from pytest_egress.backends.cluster.backend import ClusterBackend
+from pytest_egress.backends.cluster.meshes import members
 from pytest_egress.backends.local import LocalBackend
 from pytest_egress.egress import Egress
 from pytest_egress.verdict import Verdict
@@ -88,7 +89,7 @@ def test_session_enters_the_pod(egress: Egress) -> None:
 
 def test_nothing_leaves_the_pod(egress: Egress, backend: ClusterBackend, api: Api) -> None:
     """UDP is not captured by any mesh: netfilter drops it; the API server is out of reach."""
-    pod = backend.enforce(egress.contract, egress.workload).pod
+    pod = members(backend.enforce(egress.contract, egress.workload))[0].pod
     script = (
         "import socket,sys\n"
         "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
@@ -122,7 +123,7 @@ def test_mesh_is_not_changed(egress: Egress, api: Api) -> None:
 
 def test_proxy_describes_itself(egress: Egress, backend: ClusterBackend) -> None:
     """config_dump and istiod's view of it can be had for a failure's message."""
-    pod = backend.enforce(egress.contract, egress.workload).pod
+    pod = members(backend.enforce(egress.contract, egress.workload))[0].pod
     dump = json.loads(pod.admin("config_dump"))
     assert dump["configs"]
     assert "SYNCED" in pod.syncz() or pod.name in pod.syncz()

@@ -15,6 +15,7 @@ import yaml
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.backend import ClusterBackend
 from pytest_egress.backends.cluster.leftovers import namespaces, sweep
+from pytest_egress.backends.cluster.meshes import members
 from pytest_egress.backends.cluster.rbac import Review
 from pytest_egress.backends.ownership import HOST, PID, STARTED, labels
 from pytest_egress.contract import loads
@@ -47,7 +48,7 @@ def test_cut_stream_is_inconclusive_and_opened_again(
 ) -> None:
     """What was in flight proves nothing; the next probe has a stream again."""
     pod_egress.upstream("api.example.com").silent()
-    pod = own.enforce(pod_egress.contract, pod_egress.workload).pod
+    pod = members(own.enforce(pod_egress.contract, pod_egress.workload))[0].pod
     cut = threading.Timer(1.0, pod.agent.connection.close)
     cut.start()
     assert pod_egress.get("https://api.example.com", timeout=30).verdict is Verdict.INCONCLUSIVE
@@ -58,7 +59,7 @@ def test_cut_stream_is_inconclusive_and_opened_again(
 
 def test_deleted_pod_is_told(own: ClusterBackend, pod_egress: Egress) -> None:
     """Evicted pods go the same way."""
-    pod = own.enforce(pod_egress.contract, pod_egress.workload).pod
+    pod = members(own.enforce(pod_egress.contract, pod_egress.workload))[0].pod
     own.api.delete(pod.path, "delete the pod", grace=0)
     deadline = time.monotonic() + 60
     outcome = pod_egress.get("https://api.example.com")
@@ -72,7 +73,7 @@ def test_deleted_pod_is_told(own: ClusterBackend, pod_egress: Egress) -> None:
 
 def test_deleted_namespace_is_made_anew(own: ClusterBackend, pod_egress: Egress) -> None:
     """Until its loss is seen, nothing is proven; then there is a pod again."""
-    pod = own.enforce(pod_egress.contract, pod_egress.workload).pod
+    pod = members(own.enforce(pod_egress.contract, pod_egress.workload))[0].pod
     own.api.delete(f"/api/v1/namespaces/{pod.namespace}", "delete the namespace")
     deadline = time.monotonic() + 60
     seen = [pod_egress.get("https://api.example.com").verdict]
@@ -80,7 +81,7 @@ def test_deleted_namespace_is_made_anew(own: ClusterBackend, pod_egress: Egress)
         assert time.monotonic() < deadline
         seen.append(pod_egress.get("https://api.example.com").verdict)
     assert set(seen) == {Verdict.REACHABLE, Verdict.INCONCLUSIVE}
-    assert own.enforce(pod_egress.contract, pod_egress.workload).pod is not pod
+    assert members(own.enforce(pod_egress.contract, pod_egress.workload))[0].pod is not pod
 
 
 def test_missing_image_is_told_with_the_clusters_words() -> None:

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from pytest_egress.backends.cluster.backend import ClusterBackend
+from pytest_egress.backends.cluster.meshes import members
 from pytest_egress.backends.cluster.testpod import TestPod
 from pytest_egress.egress import Egress
 from pytest_egress.errors import BackendError
@@ -18,7 +19,7 @@ IMAGE = os.environ.get("PYTEST_EGRESS_POD_IMAGE", "python:3.13-slim")
 
 
 def _pod(backend: ClusterBackend, egress: Egress) -> TestPod:
-    return backend.enforce(egress.contract, egress.workload).pod
+    return members(backend.enforce(egress.contract, egress.workload))[0].pod
 
 
 def test_streams_of_a_command_that_ends_at_once(egress: Egress) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Generic
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Generic
 
 from pytest_egress.backends.agent.client import Agent, AgentLostError
 from pytest_egress.backends.agent.own import OwnConnections
@@ -16,7 +17,10 @@ from pytest_egress.probe import Attempt, DnsAnswer, Failure, Options, Target
 from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.files import File
     from pytest_egress.backends.gateways import Gateways
+    from pytest_egress.backends.protocol import PodCommand
+    from pytest_egress.capture.log import Log
 
 __all__ = ["AgentMesh"]
 
@@ -61,6 +65,13 @@ class AgentMesh(SimulatedMesh[P], Generic[P]):
         self._own = own
         self._name_server = name_server
 
+    def usable(self) -> bool:
+        """Whether a probe has a chance here, as far as it is known without asking."""
+        return self.running() and not self.sidecar.control_failure
+
+    def mend(self) -> None:
+        """Look whether probes have a chance here again."""
+
     def dial(self, address: str, port: int, timeout: float) -> PodSocket:
         """Open a connection from the pod, redirected to its proxy.
 
@@ -76,6 +87,26 @@ class AgentMesh(SimulatedMesh[P], Generic[P]):
         connection.source = source
         self._own.claim(source)
         return connection
+
+    @abstractmethod
+    def launch(
+        self,
+        log: Log,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None,
+        directory: str | None,
+        stdin: IO[bytes],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        image: str = "",
+        files: Sequence[File] = (),
+    ) -> PodCommand:
+        """Start a command in the pod.
+
+        Raises:
+            BackendError: the pod cannot run it.
+        """
 
     def lookup(self, name: str, family: str = "A", timeout: float = 5.0) -> DnsAnswer:
         """Resolve ``name`` as the pod's application would."""

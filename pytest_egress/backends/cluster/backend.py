@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_egress.backends.cluster.mesh import ClusterMesh
     from pytest_egress.backends.protocol import Capability
     from pytest_egress.backends.registry import Get
+    from pytest_egress.backends.spread import Spread
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
     from pytest_egress.upstream import Outside, Upstreams
@@ -32,6 +33,7 @@ class ClusterBackend:
     Args:
         api: of the cluster; None: a subclass connects.
         pod_image: of the test pod's container: Python 3.10 or newer.
+        pods: test pods of each workload; of one that is named by ``source`` it is always one.
         service_account: of the test pod.
         revision: of Istio, as its injector knows it; empty: the default one.
         live: ask the real outside in place of the simulated one.
@@ -52,6 +54,7 @@ class ClusterBackend:
         api: Api | None,
         *,
         pod_image: str,
+        pods: int = 1,
         service_account: str = "default",
         revision: str = "",
         live: bool = False,
@@ -68,6 +71,8 @@ class ClusterBackend:
         self.pod_root = pod_root
         self.keep = keep
         self.applies = apply and not source
+        self.pods = 1 if source else pods
+        self._asked_pods = pods
         self.timeout = timeout
         self.say = say
         self._pod_image = pod_image
@@ -126,12 +131,14 @@ class ClusterBackend:
         """One line for pytest's header."""
         live = ", live" if self.live else ""
         live += "" if self.applies else ", as deployed"
+        if self.pods != self._asked_pods:
+            live += f"; egress_pods={self._asked_pods} has no effect beside egress_from"
         return f"{self.name} (context {self.api.context or 'current'}{live})"
 
     def prepare(self) -> None:
         """Nothing: a cluster is asked when a contract is to be enforced."""
 
-    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh:
+    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh | Spread[ClusterMesh]:
         """Return once the sidecar of the workload's test pod has applied ``contract``.
 
         Raises:
@@ -187,6 +194,7 @@ class ClusterBackend:
                     self.outside,
                     self.directory(),
                     pod_image=self._pod_image,
+                    pods=self.pods,
                     service_account=self._service_account,
                     live=self.live,
                     pod_root=self.pod_root,
@@ -203,6 +211,7 @@ class ClusterBackend:
                     self.outside,
                     self.directory(),
                     pod_image=self._pod_image,
+                    pods=self.pods,
                     service_account=self._service_account,
                     revision=self._revision,
                     live=self.live,

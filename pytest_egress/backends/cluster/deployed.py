@@ -16,12 +16,13 @@ from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
 from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
 from pytest_egress.backends.cluster.keeper import Images
 from pytest_egress.backends.cluster.layout import PLURALS, resources
-from pytest_egress.backends.cluster.meshes import Meshes
+from pytest_egress.backends.cluster.meshes import Meshes, members
 from pytest_egress.backends.cluster.pod import injected, pod_of
 from pytest_egress.backends.cluster.progress import Say
 from pytest_egress.backends.cluster.proxy import SidecarProxy
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.backends.cluster.testpod import TestPod
+from pytest_egress.backends.spread import at_once
 from pytest_egress.errors import BackendError
 from pytest_egress.probe import Options, Target
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_egress.backends.cluster.mesh import ClusterMesh
     from pytest_egress.backends.cluster.rbac import Mode
     from pytest_egress.backends.private import PrivateDirectory
+    from pytest_egress.backends.spread import Spread
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
     from pytest_egress.upstream import Outside
@@ -47,6 +49,7 @@ class Deployed:
         outside: the simulated one; in a live run it is not asked.
         directory: private to the run.
         pod_image: of the test pods.
+        pods: test pods of each workload; in a workload's own pod there is always one container.
         service_account: of the test pods; it must be there.
         live: the real outside is asked.
         pod_root: the directory that stands for the pod's root.
@@ -65,6 +68,7 @@ class Deployed:
         directory: PrivateDirectory,
         *,
         pod_image: str,
+        pods: int,
         service_account: str,
         live: bool,
         pod_root: str,
@@ -79,6 +83,7 @@ class Deployed:
         self._outside = outside
         self._directory = directory
         self._pod_image = pod_image
+        self._pods = pods
         self._service_account = service_account
         self._live = live
         self._keep = keep
@@ -91,8 +96,8 @@ class Deployed:
         self._proxies: list[tuple[Workload, DeployedProxy]] = []
         self._meshes = Meshes(outside, pod_root, live=live)
 
-    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh:
-        """Return a mesh whose pod is in the workload's namespace; nothing is applied.
+    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh | Spread[ClusterMesh]:
+        """Return a mesh whose pods are in the workload's namespace; nothing is applied.
 
         Raises:
             BackendError: the cluster cannot do it, or rights are missing.
@@ -102,11 +107,15 @@ class Deployed:
                 self._compared.append(contract)
                 for difference in differences(self._api, contract):
                     self._say(difference)
-            proxy = self._proxy(contract, workload)
-            mesh = self._meshes.of(contract, workload, proxy, self._outside.dns_generation)
-            proxy.reading.use(mesh.program, proxy.pod.listeners(), {})
-            if proxy.control_failure:
-                proxy.settle()
+            proxies = self._sidecars(contract, workload)
+            mesh = self._meshes.of(contract, workload, proxies, self._outside.dns_generation)
+            there = members(mesh)
+            for it in there:
+                reading = it.sidecar.reading
+                if not reading.listeners or reading.program is not it.program:
+                    reading.use(it.program, it.sidecar.pod.listeners(), {})
+            if all(it.sidecar.control_failure for it in there):
+                at_once(lambda it: it.sidecar.look(), there)
             mesh.prepare()
             return mesh
 
@@ -123,15 +132,26 @@ class Deployed:
             if not self._keep and not proxy.end:
                 self._api.delete(proxy.pod.path, f"delete the pod {proxy.pod.name}", grace=0)
 
-    def _proxy(self, contract: Contract, workload: Workload) -> DeployedProxy:
+    def _sidecars(self, contract: Contract, workload: Workload) -> list[DeployedProxy]:
+        """Those that a workload's probes go through; pods that are gone are left out.
+
+        Raises:
+            BackendError: a pod cannot be made.
+        """
         from pytest_egress.backends.cluster.rbac import check
 
-        for seen_by, known in self._proxies:
-            if seen_by == workload:
-                if not known.control_failure or known.pod.exists():
-                    return known
-                known.pod.close()
-                self._proxies.remove((seen_by, known))
+        found = [known for seen_by, known in self._proxies if seen_by == workload]
+        failed = [it for it in found if it.control_failure]
+        # While probes are under way in the others, nothing keeps them waiting.
+        if len(failed) == len(found) or not self._meshes.busy(workload):
+            for proxy in failed:
+                if not proxy.pod.exists():
+                    found.remove(proxy)
+                    proxy.pod.close()
+                    self._proxies.remove((workload, proxy))
+                    self._meshes.forget_lost()
+        if found:
+            return found
         space = workload.namespace
         if space not in self._checked:
             mode: Mode = "workload" if self._source else "deployed"
@@ -139,14 +159,33 @@ class Deployed:
             self._checked.add(space)
         self._refuse_ambient(space)
         if self._source:
-            return self._borrow(contract, workload)
+            return [self._borrow(contract, workload)]
+        program = self._meshes.program(contract, workload)
         server = "" if self._live else name_server(self._api)
-        name = f"egress-test-{secrets.token_hex(4)}"
-        reading = Reading(self._meshes.program(contract, workload))
+        made = [self._new_pod(space, Reading(program), server) for _ in range(self._pods)]
+
+        def start(it: tuple[TestPod, Reading]) -> DeployedProxy:
+            pod, reading = it
+            self._make(pod.name, workload, server)
+            pod.start(self._timeout)
+            return DeployedProxy(pod, reading, self._outside, self._say, live=self._live)
+
+        try:
+            proxies = at_once(start, made)
+        except BaseException:
+            for pod, _ in made:
+                pod.close()
+                if not self._keep:
+                    self._api.delete(pod.path, f"delete the pod {pod.name}", grace=0)
+            raise
+        self._proxies += [(workload, proxy) for proxy in proxies]
+        return proxies
+
+    def _new_pod(self, space: str, reading: Reading, server: str) -> tuple[TestPod, Reading]:
         pod = TestPod(
             self._api,
             space,
-            name,
+            f"egress-test-{secrets.token_hex(4)}",
             self._directory.subdirectory("p"),
             reading,
             None if self._live else self._outside,
@@ -155,17 +194,7 @@ class Deployed:
             own_log=True,
             images=self._images,
         )
-        self._make(name, workload, server)
-        try:
-            pod.start(self._timeout)
-        except BaseException:
-            pod.close()
-            if not self._keep:
-                self._api.delete(pod.path, f"delete the pod {name}", grace=0)
-            raise
-        proxy = DeployedProxy(pod, reading, self._outside, self._say, live=self._live)
-        self._proxies.append((workload, proxy))
-        return proxy
+        return pod, reading
 
     def _borrow(self, contract: Contract, workload: Workload) -> DeployedProxy:
         """A container of ours in a pod of the workload that was named."""

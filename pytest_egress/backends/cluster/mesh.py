@@ -62,6 +62,7 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
             live=live,
         )
         self.pod = sidecar.pod
+        self._carrier = sidecar.pod.path
         self.program = program
 
     def probe(self, target: Target, options: Options) -> Observation:
@@ -75,6 +76,10 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
             # A sidecar takes every connection. The pod is looked after before the next probe.
             self.sidecar.control_failure = "the last connection has no record"
         return observation
+
+    def mend(self) -> None:
+        """Look whether the positive control passes again: a lost stream is opened anew."""
+        self.sidecar.look()
 
     def launch(
         self,

@@ -1,9 +1,11 @@
-"""The meshes of a run on a cluster: one for each contract, workload and pod."""
+"""The meshes of a run on a cluster: one for each contract and workload, of one pod or several."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from pytest_egress.backends.spread import Spread, counts_for_itself
 
 if TYPE_CHECKING:
     from pytest_egress.backends.cluster.mesh import ClusterMesh
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_egress.envoy import Program
     from pytest_egress.upstream import Outside
 
-__all__ = ["Meshes"]
+__all__ = ["Meshes", "members"]
 
 
 class Meshes:
@@ -29,7 +31,7 @@ class Meshes:
         self._outside = outside
         self._pod_root = pod_root
         self._live = live
-        self._known: list[ClusterMesh] = []
+        self._known: list[ClusterMesh | Spread[ClusterMesh]] = []
         self._compiled: tuple[Contract, Workload, Program] | None = None
 
     def program(self, contract: Contract, workload: Workload) -> Program:
@@ -40,40 +42,62 @@ class Meshes:
         return known[2]
 
     def of(
-        self, contract: Contract, workload: Workload, proxy: SidecarProxy, generation: int
-    ) -> ClusterMesh:
-        """The mesh of a contract in a pod, made where there is none.
+        self,
+        contract: Contract,
+        workload: Workload,
+        proxies: Sequence[SidecarProxy],
+        generation: int,
+    ) -> ClusterMesh | Spread[ClusterMesh]:
+        """The mesh of a contract in the pods of a workload, made where there is none.
 
         Args:
             contract: it.
             workload: who asks.
-            proxy: of the pod.
+            proxies: of the pods.
             generation: of the outside's names, for a mesh that is made.
         """
         from pytest_egress.backends.cluster.mesh import ClusterMesh
         from pytest_egress.backends.declaring import clients_of, endpoints_of
 
-        for known in self._known:
-            if known.enforces(contract, workload) and known.pod is proxy.pod:
-                return known
+        for known in self.enforcing(contract, workload):
+            return known
         program = self.program(contract, workload)
-        mesh = ClusterMesh(
-            contract,
-            workload,
-            proxy,
-            self._outside,
-            endpoints_of(program),
-            clients_of(contract, self._pod_root),
-            generation,
-            program,
-            live=self._live,
-        )
+        endpoints, clients = endpoints_of(program), clients_of(contract, self._pod_root)
+
+        def member(proxy: SidecarProxy) -> ClusterMesh:
+            return ClusterMesh(
+                contract,
+                workload,
+                proxy,
+                self._outside,
+                endpoints,
+                clients,
+                generation,
+                program,
+                live=self._live,
+            )
+
+        # What a proxy counts, it would count in each pod by itself.
+        those = proxies[:1] if counts_for_itself(program) else proxies
+        mesh = member(those[0]) if len(those) == 1 else Spread([member(it) for it in those])
         self._known.append(mesh)
         return mesh
 
-    def enforcing(self, contract: Contract, workload: Workload) -> Iterator[ClusterMesh]:
-        """Those of a contract, in whichever pod."""
+    def enforcing(
+        self, contract: Contract, workload: Workload
+    ) -> Iterator[ClusterMesh | Spread[ClusterMesh]]:
+        """Those of a contract."""
         return (it for it in self._known if it.enforces(contract, workload))
+
+    def busy(self, workload: Workload) -> bool:
+        """Whether probes of a workload are under way in one of several pods."""
+        return any(
+            it.workload == workload and it.under_way for it in self._known if isinstance(it, Spread)
+        )
+
+    def forget_lost(self) -> None:
+        """Forget those whose pods are all gone."""
+        self._known = [it for it in self._known if it.running()]
 
     def clear(self) -> None:
         """Forget all of them."""
@@ -85,3 +109,9 @@ def _compiled(contract: Contract, workload: Workload) -> Program:
     from pytest_egress.envoy import compile_contract
 
     return compile_contract(allocate(contract) if workload.dns_capture else contract, workload)
+
+
+def members(mesh: ClusterMesh | Spread[ClusterMesh]) -> tuple[ClusterMesh, ...]:
+    """The mesh of each pod that is there."""
+    each = mesh.meshes if isinstance(mesh, Spread) else (mesh,)
+    return tuple(it for it in each if it.running())

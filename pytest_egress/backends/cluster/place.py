@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
 from pytest_egress.backends.cluster.applied import Applied
 from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
 from pytest_egress.backends.cluster.keeper import Images
-from pytest_egress.backends.cluster.meshes import Meshes
+from pytest_egress.backends.cluster.meshes import Meshes, members
 from pytest_egress.backends.cluster.pod import (
     Injected,
     bootstrap,
@@ -22,11 +23,13 @@ from pytest_egress.backends.cluster.progress import Say
 from pytest_egress.backends.cluster.proxy import SidecarProxy
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.backends.cluster.testpod import TestPod
+from pytest_egress.backends.spread import at_once
 from pytest_egress.errors import BackendError
 
 if TYPE_CHECKING:
     from pytest_egress.backends.cluster.mesh import ClusterMesh
     from pytest_egress.backends.private import PrivateDirectory
+    from pytest_egress.backends.spread import Spread
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
     from pytest_egress.upstream import Outside
@@ -43,6 +46,7 @@ class Place:
         outside: the simulated one; in a live run it is not asked.
         directory: private to the run.
         pod_image: of the test pods.
+        pods: test pods of each workload.
         service_account: of the test pods.
         revision: of Istio; empty: the default one.
         live: the real outside is asked.
@@ -61,6 +65,7 @@ class Place:
         directory: PrivateDirectory,
         *,
         pod_image: str,
+        pods: int,
         service_account: str,
         revision: str,
         live: bool,
@@ -75,6 +80,8 @@ class Place:
         self._outside = outside
         self._directory = directory
         self._pod_image = pod_image
+        self._pods = pods
+        self._numbers = itertools.count()  # of test pods
         self._service_account = service_account
         self._revision = revision
         self._live = live
@@ -90,8 +97,8 @@ class Place:
         self._name_server: str | None = None
         self._begun = False
 
-    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh:
-        """Return once the workload's sidecar has applied ``contract``.
+    def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh | Spread[ClusterMesh]:
+        """Return once the workload's sidecars have applied ``contract``.
 
         Raises:
             BackendError: the cluster cannot do it.
@@ -99,20 +106,13 @@ class Place:
         with self._lock:
             generation = self._outside.dns_generation
             self._must_be_there()
-            proxy = self._proxy(workload, contract)
+            proxies = self._sidecars(workload, contract)
             if any(it.stale(generation) for it in self._meshes.enforcing(contract, workload)):
-                self._let_forget(proxy)
-            applied = self._applied
-            applied.use(contract, workload, self._spaces())
-            mesh = self._meshes.of(contract, workload, proxy, generation)
-            if proxy.generation != applied.generation or proxy.control_failure:
-                proxy.generation = applied.generation
-                proxy.wait(self._timeout)
-                namespaces = {
-                    cluster: own
-                    for own, cluster in applied.layout.namespaces(contract, workload).items()
-                }
-                proxy.reading.use(mesh.program, proxy.pod.listeners(), namespaces)
+                self._let_forget(proxies)
+                proxies = self._sidecars(workload, contract)
+            self._applied.use(contract, workload, self._spaces())
+            mesh = self._meshes.of(contract, workload, proxies, generation)
+            self._update(members(mesh), contract, workload)
             mesh.prepare()
             return mesh
 
@@ -134,30 +134,101 @@ class Place:
         return {it.pod.namespace for _, it in self._proxies}
 
     def _must_be_there(self) -> None:
-        """Begin anew, under other names, where a pod has been lost: evicted, or its namespace gone.
+        """Leave out pods that have been lost: evicted, deleted, or their namespace is gone.
+
+        Where none of a workload is left, all begins anew, under other names.
 
         Raises:
             BackendError: the cluster does not tell.
         """
-        suspects = [proxy for _, proxy in self._proxies if proxy.control_failure]
-        if all(proxy.pod.exists() for proxy in suspects):
-            return
-        self._say("a test pod is gone: the run's namespaces are made anew")
-        self.close()
-        self._prefix += "-r"
-        self._applied = self._empty()
+        for workload, proxy in list(self._proxies):
+            if not proxy.control_failure or not proxy.generation:
+                continue  # it is there as far as is known, or has not been used
+            same = [it for seen_by, it in self._proxies if seen_by == workload]
+            go_on = not all(it.control_failure for it in same)
+            # While probes are under way in the others, nothing keeps them waiting.
+            if (go_on and self._meshes.busy(workload)) or proxy.pod.exists():
+                continue
+            if not go_on:
+                self._say("a test pod is gone: the run's namespaces are made anew")
+                self.close()
+                self._prefix += "-r"
+                self._applied = self._empty()
+                return
+            self._leave_out(proxy, "it is gone")
 
-    def _let_forget(self, proxy: SidecarProxy) -> None:
-        """Have a proxy drop its clusters, with the addresses that they know and have ejected.
+    def _leave_out(self, proxy: SidecarProxy, why: str) -> None:
+        self._proxies = [(seen_by, it) for seen_by, it in self._proxies if it is not proxy]
+        proxy.pod.close()
+        self._meshes.forget_lost()
+        name = f"{proxy.pod.namespace}/{proxy.pod.name}"
+        self._say(f"the run goes on without the test pod {name}: {why}")
+
+    def _let_forget(self, proxies: Sequence[SidecarProxy]) -> None:
+        """Have proxies drop their clusters, with the addresses that they know and have ejected.
 
         Raises:
-            BackendError: it does not.
+            BackendError: none does.
         """
         self._applied.withdraw()
         self._applied.mark(self._spaces())
-        proxy.generation = self._applied.generation
-        proxy.wait(self._timeout)
+        self._wait(proxies, lambda _: None, others=False)
         self._meshes.clear()
+
+    def _update(self, there: Sequence[ClusterMesh], contract: Contract, workload: Workload) -> None:
+        """Return once the proxies have what was applied; one that has not is left out.
+
+        Raises:
+            BackendError: no proxy has it.
+        """
+        generation = self._applied.generation
+        behind = [it for it in there if it.sidecar.generation != generation]
+        failed = [it for it in there if it.sidecar.control_failure]
+        if not behind and len(failed) < len(there):
+            return  # those that fail are looked after while the others go on
+        spaces = self._applied.layout.namespaces(contract, workload)
+        namespaces = {cluster: own for own, cluster in spaces.items()}
+        program = there[0].program
+
+        def use(proxy: SidecarProxy) -> None:
+            proxy.reading.use(program, proxy.pod.listeners(), namespaces)
+
+        late = [it.sidecar for it in there if it in behind or it in failed]
+        self._wait(late, use, others=len(late) < len(there))
+
+    def _wait(
+        self,
+        proxies: Sequence[SidecarProxy],
+        then: Callable[[SidecarProxy], None],
+        *,
+        others: bool,
+    ) -> None:
+        """Return once proxies have all that was applied; one that has not is left out.
+
+        Args:
+            proxies: that are waited for.
+            then: done with each that has it.
+            others: whether there are others to go on with.
+
+        Raises:
+            BackendError: there is none to go on with.
+        """
+
+        def wait(proxy: SidecarProxy) -> BackendError | None:
+            proxy.generation = self._applied.generation
+            try:
+                proxy.wait(self._timeout)
+                then(proxy)
+            except BackendError as error:
+                return error
+            return None
+
+        found = zip(proxies, at_once(wait, proxies), strict=True)
+        failed = {proxy: error for proxy, error in found if error is not None}
+        if failed and len(failed) == len(proxies) and not others:
+            raise next(iter(failed.values()))
+        for proxy, error in failed.items():
+            self._leave_out(proxy, error.tried)
 
     # -- pods -------------------------------------------------------------------------------------
 
@@ -176,10 +247,15 @@ class Place:
         sweep(self._api)
         self._begun = True
 
-    def _proxy(self, workload: Workload, contract: Contract) -> SidecarProxy:
-        for seen_by, known in self._proxies:
-            if seen_by == workload:
-                return known
+    def _sidecars(self, workload: Workload, contract: Contract) -> list[SidecarProxy]:
+        """Those of a workload's test pods, which are made where there are none.
+
+        Raises:
+            BackendError: the cluster cannot do it.
+        """
+        found = [known for seen_by, known in self._proxies if seen_by == workload]
+        if found:
+            return found
         for seen_by, error in self._lost:
             if seen_by == workload:
                 # What the cluster could not do is not waited for again.
@@ -188,30 +264,41 @@ class Place:
         self._applied.withdraw()
         space = self._applied.layout.name(workload.namespace)
         self._applied.make_namespaces([space])
-        name = f"test-pod-{len(self._proxies) + len(self._lost)}"
-        reading = Reading(self._meshes.program(contract, workload))
-        pod = TestPod(
-            self._api,
-            space,
-            name,
-            self._directory.subdirectory("p"),
-            reading,
-            None if self._live else self._outside,
-            "" if self._live else self._server(),
-            self._say,
-            images=self._images,
-        )
-        try:
-            self._make_pod(name, space, workload)
+        self._wait_for_account(space, f"make a test pod in {space}")
+        server = "" if self._live else self._server()
+        program = self._meshes.program(contract, workload)
+        made = [self._new_pod(space, Reading(program), server) for _ in range(self._pods)]
+
+        def start(it: tuple[TestPod, Reading]) -> SidecarProxy:
+            pod, reading = it
+            self._make_pod(pod.name, space, workload)
             pod.start(self._timeout)
+            return SidecarProxy(pod, reading, self._outside, self._say, live=self._live)
+
+        try:
+            proxies = at_once(start, made)
         except BaseException as error:
-            pod.close()
+            for pod, _ in made:
+                pod.close()
             if isinstance(error, BackendError) and not isinstance(error, ApiError):
                 self._lost.append((workload, error))
             raise
-        proxy = SidecarProxy(pod, reading, self._outside, self._say, live=self._live)
-        self._proxies.append((workload, proxy))
-        return proxy
+        self._proxies += [(workload, proxy) for proxy in proxies]
+        return proxies
+
+    def _new_pod(self, space: str, reading: Reading, server: str) -> tuple[TestPod, Reading]:
+        pod = TestPod(
+            self._api,
+            space,
+            f"test-pod-{next(self._numbers)}",
+            self._directory.subdirectory("p"),
+            reading,
+            None if self._live else self._outside,
+            server,
+            self._say,
+            images=self._images,
+        )
+        return pod, reading
 
     def _make_pod(self, name: str, space: str, workload: Workload) -> None:
         from pytest_egress.backends.ownership import labels
@@ -241,7 +328,6 @@ class Place:
                 name_server=self._server() if simulated else "",
             )
 
-        self._wait_for_account(space, doing)
         seen = injected(self._api.create(pods, body(None), doing, dryRun="All"))
         self._api.create(pods, body(None if self._live else seen), doing)
 
@@ -261,7 +347,11 @@ class Place:
                 "kind": "ServiceAccount",
                 "metadata": {"name": self._service_account, "namespace": space},
             }
-            self._api.create(f"/api/v1/namespaces/{space}/serviceaccounts", account, doing)
+            try:
+                self._api.create(f"/api/v1/namespaces/{space}/serviceaccounts", account, doing)
+            except ApiError as error:
+                if error.status != 409:  # another workload's pods have it as well
+                    raise
 
         def missing() -> str:
             try:

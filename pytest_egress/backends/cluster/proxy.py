@@ -100,6 +100,10 @@ class SidecarProxy:
             self.control_failure = self._control()
         return found
 
+    def look(self) -> None:
+        """Look once whether the positive control passes through."""
+        self.control_failure = self._control()
+
     def settle(self) -> str:
         """Return once the records of all that has happened so far are here; empty, or why not."""
         return self._control() or (

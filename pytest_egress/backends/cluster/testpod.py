@@ -357,7 +357,7 @@ class TestPod:
     def _dialled(self, peer: str, to: tuple[str, int]) -> Any:
         assert self._outside is not None
         address, _, port = peer.rpartition(":")
-        return self._outside.take((address, int(port)), *to)
+        return self._outside.take((address, int(port)), *to, carrier=self.path)
 
     def _answer(self, query: bytes, udp: bool) -> bytes | None:
         assert self._outside is not None

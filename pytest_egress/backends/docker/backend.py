@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_egress.backends.gateways import Gateways
     from pytest_egress.backends.protocol import Capability
     from pytest_egress.backends.registry import Get
+    from pytest_egress.backends.spread import Spread
     from pytest_egress.contract.contract import Contract
     from pytest_egress.contract.resources import Workload
     from pytest_egress.envoy import Program
@@ -27,16 +28,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DockerBackend", "create"]
 
-
 _CAPTURE = "virtualOutbound"
+_MOST_PODS = 4  # at a time: each has two containers
 
 
-class DockerBackend(SimulatingBackend["DockerMesh"]):
-    """Runs a pod of two containers for each distinct contract and workload.
+class DockerBackend(SimulatingBackend["DockerMesh | Spread[DockerMesh]"]):
+    """Runs a pod of two containers for each distinct contract and workload, or several.
 
     Args:
         envoy_image: has a program ``envoy``.
         pod_image: has Python 3.10 or newer.
+        pods: of each contract and workload.
         keep: containers that have ended are not removed.
         envoy: path of an Envoy of this machine, which is asked what it refuses of a contract.
         live: ask the real outside in place of the simulated one.
@@ -45,13 +47,13 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
     """
 
     name = "docker"
-    most_proxies = 4  # each takes two containers
 
     def __init__(
         self,
         *,
         envoy_image: str,
         pod_image: str,
+        pods: int = 1,
         keep: bool = False,
         envoy: str = "",
         live: bool = False,
@@ -62,7 +64,9 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
         self.engine = Engine(keep=keep)
         self._envoy_image = envoy_image
         self._pod_image = pod_image
-        self._standby_pod: Future[DockerPod] | None = None
+        self.pods = pods
+        self.most_proxies = max(2, _MOST_PODS // pods)
+        self._standby: list[Future[DockerPod]] = []
         self._swept = False
         self._refused_capture = ""
 
@@ -89,30 +93,63 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
         return f"docker ({self._envoy_image}{live})"
 
     def prepare(self) -> None:
-        """Start a pod in the background; a failure is told when a contract is to be enforced."""
+        """Start pods in the background; a failure is told when a contract is to be enforced."""
         with self._lock:
-            if self._standby_pod is None:
-                self._standby_pod = self._start_pod()
+            while len(self._standby) < self.pods:
+                self._standby.append(self._start_pod())
 
     def close(self) -> None:
         """End every container and the outside. Twice is once."""
         with self._lock:
-            standby, self._standby_pod = self._standby_pod, None
-        if standby is not None and standby.exception() is None:
-            standby.result().close()
+            standby, self._standby = self._standby, []
+        for begun in standby:
+            if begun.exception() is None:
+                begun.result().close()
         super().close()
         self.engine.close()
 
     def _start(
         self, contract: Contract, workload: Workload, leases: int, generation: int
+    ) -> DockerMesh | Spread[DockerMesh]:
+        from pytest_egress.backends.spread import Spread, counts_for_itself
+
+        program = self._compile(contract, workload)
+        gateways = self._compile_gateways(contract)
+        # What a proxy counts, it would count in each pod by itself.
+        alone = counts_for_itself(program, *(it.program for it in gateways))
+        pods = self._take_pods(1 if alone else self.pods)
+        members: list[DockerMesh] = []
+        try:
+            for pod in pods:
+                member = self._member(contract, workload, program, gateways, generation, pod)
+                members.append(member)
+        except BaseException:
+            for pod in pods:
+                pod.close()
+            raise
+        mesh = members[0] if len(members) == 1 else Spread(members)
+        mesh.prepare()
+        self._bring_up(mesh, leases)
+        return mesh
+
+    def _member(
+        self,
+        contract: Contract,
+        workload: Workload,
+        program: Program,
+        compiled: list[GatewayProgram],
+        generation: int,
+        pod: DockerPod,
     ) -> DockerMesh:
+        """One pod with a contract's proxies, which are to be started.
+
+        Raises:
+            BackendError: the engine refuses.
+        """
         from pytest_egress.backends.declaring import clients_of, endpoints_of
         from pytest_egress.backends.docker.mesh import DockerMesh
 
-        program = self._compile(contract, workload)
-        compiled = self._compile_gateways(contract)
         identity = self._sidecar_identity(contract, workload) if compiled else None
-        pod = self._take_pod()
         proxy: DockerProxy
         meshes: type[DockerMesh] = DockerMesh
         mirror = None
@@ -131,7 +168,7 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
         except BaseException:
             proxy.close()
             raise
-        mesh = meshes(
+        return meshes(
             contract,
             workload,
             proxy,
@@ -142,9 +179,6 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
             live=self.live,
             gateways=gateways,
         )
-        mesh.prepare()
-        self._bring_up(mesh, leases)
-        return mesh
 
     def _lead(
         self,
@@ -216,16 +250,28 @@ class DockerBackend(SimulatingBackend["DockerMesh"]):
             role=role,
         )
 
-    def _take_pod(self) -> DockerPod:
-        """A pod that waits for its proxy: the one that was begun beforehand, else a new one.
+    def _take_pods(self, count: int) -> list[DockerPod]:
+        """Pods that wait for their proxies: those that were begun beforehand, and new ones.
 
         Raises:
-            BackendError: it does not start.
+            BackendError: one does not start.
         """
         with self._lock:
-            standby, self._standby_pod = self._standby_pod, None
-        pod = (standby or self._start_pod()).result()
-        return pod if pod.running() else self._start_pod().result()
+            begun, self._standby = self._standby[:count], self._standby[count:]
+        begun += [self._start_pod() for _ in range(count - len(begun))]
+        pods: list[DockerPod] = []
+        try:
+            for it in begun:
+                pod = it.result()
+                pods.append(pod if pod.running() else self._start_pod().result())
+        except BaseException:
+            for it in begun:
+                if it.exception() is None:
+                    it.result().close()
+            for pod in pods:
+                pod.close()
+            raise
+        return pods
 
     def _start_pod(self) -> Future[DockerPod]:
         from concurrent.futures import Future

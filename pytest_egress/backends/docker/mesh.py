@@ -64,6 +64,7 @@ class DockerMesh(AgentMesh[DockerProxy]):
             gateways=gateways,
         )
         self._pod: DockerPod = proxy.pod
+        self._carrier = proxy.pod.carrier
         if workload.dns_capture:
             self._pod.names = _of_agent(proxy.program, workload, self._pod.names)
 

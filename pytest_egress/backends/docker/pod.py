@@ -92,6 +92,11 @@ class DockerPod:
         return self._container
 
     @property
+    def carrier(self) -> str:
+        """What the outside tells this pod's connections from another one's by."""
+        return str(self.container.id)
+
+    @property
     def ca(self) -> bytes:
         """The simulated outside's CA, PEM."""
         return self._outside.ca_file.read_bytes()
@@ -207,7 +212,7 @@ class DockerPod:
         if self._closed:
             return None
         address, _, port = client.rpartition(":")
-        return self._outside.take((address, int(port)), *destination)
+        return self._outside.take((address, int(port)), *destination, carrier=self.carrier)
 
     def _control(self, client: str, _: tuple[str, int]) -> socket.socket | None:
         return self._take(client, LIVE_CONTROL)

@@ -40,6 +40,7 @@ class SocketMesh(DockerMesh):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._carrier = ""  # the mirror dials the outside's places
         self._numbers = itertools.count()
         self._dialled = threading.local()
         resolver: Resolver = SystemResolver() if self.live else DnsResolver(self._outside.pod_dns)
