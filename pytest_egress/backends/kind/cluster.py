@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.progress import Say
-from pytest_egress.backends.kind.istio import Istio, operator
+from pytest_egress.backends.kind.images import held, in_nodes, load, nodes_without
+from pytest_egress.backends.kind.istio import Istio, is_istiod, operator
 from pytest_egress.backends.kind.lease import Lease
-from pytest_egress.backends.kind.programs import engine, run
+from pytest_egress.backends.kind.programs import engine, find, run
 from pytest_egress.backends.ownership import labels
 from pytest_egress.errors import BackendError
 
@@ -20,7 +23,8 @@ __all__ = ["KindCluster", "Wanted", "remove"]
 _MAKE_TIMEOUT = 600.0  # seconds: the images of a node may have to be pulled first
 _INSTALL_TIMEOUT = 420.0
 _SHORT = 60.0
-_LOAD_TIMEOUT = 300.0
+_REMOVE_TIMEOUT = 300.0
+_ASIDE = 4  # things that are done beside the making of a cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,13 @@ class KindCluster:
             BackendError: it cannot be made, or is another's.
         """
         name = self.wanted.name
-        with self._lease.making(self._say):
+        self._need_programs()
+        with (
+            self._lease.making(self._say),
+            ThreadPoolExecutor(_ASIDE, "pytest-egress-kind") as aside,
+        ):
+            aside.submit(import_module, "kubernetes.config")  # it takes half a second
+            images = aside.submit(self._images)
             there = name in _names()
             ours = bool(self._lease.record)
             if there and not ours and not self.wanted.reuse:
@@ -78,6 +88,7 @@ class KindCluster:
                     next_step="use it with --egress-reuse, or give another name with "
                     "--egress-cluster-name",
                 )
+            nodes = aside.submit(in_nodes, name) if there else None
             if there and not self._usable():
                 if not ours or self._lease.in_use():
                     raise BackendError(
@@ -85,16 +96,25 @@ class KindCluster:
                         next_step=f"remove it (kind delete cluster --name {name}) and run again",
                     )
                 remove(name, self._say)  # what a run that was killed has left half-made
-                there = False
-            if not there:
+                nodes = None
+            if nodes is None:
                 self._lease.note({**labels(), "keep": self.wanted.keep or self.wanted.reuse})
                 self._make()
             self._lease.hold()
             self._entered = True
             api = self._api()
-            self._load()
-            if not _has_istiod(api):
+            lacking = nodes_without(
+                images.result(), in_nodes(name) if nodes is None else nodes.result()
+            )
+            if nodes is not None and _has_istiod(api):
+                load(name, lacking, self._say)
+            else:
+                # Istiod's own comes first: its pod would have it pulled.
+                late = {it: lacking.pop(it) for it in list(lacking) if not is_istiod(it)}
+                load(name, lacking, self._say)
+                loaded = aside.submit(load, name, late, self._say)
                 self._install()
+                loaded.result()
             return api
 
     def leave(self) -> None:
@@ -109,6 +129,11 @@ class KindCluster:
             if last and record and not kept:
                 remove(self.wanted.name, self._say)
                 self._lease.forget()
+
+    def _need_programs(self) -> None:
+        """Return if the programs are there: not found only when a cluster has been made."""
+        for program in ("kind", engine(), "kubectl" if self.wanted.istio.manifest else "istioctl"):
+            find(program)
 
     def _api(self) -> Api:
         return Api(f"kind-{self.wanted.name}", str(self.kubeconfig))
@@ -133,7 +158,8 @@ class KindCluster:
 
     def _make(self) -> None:
         wanted = self.wanted
-        command = ["kind", "create", "cluster", "--name", wanted.name, "--wait", "180s"]
+        # Istio is installed while the nodes become ready: its own readiness is what is waited for.
+        command = ["kind", "create", "cluster", "--name", wanted.name, "--wait", "0s"]
         command += ["--kubeconfig", str(self.kubeconfig)]
         if wanted.image:
             command += ["--image", wanted.image]
@@ -149,49 +175,22 @@ class KindCluster:
                 self._lease.forget()
             raise
 
-    def _load(self) -> None:
-        wanted = self.wanted
-        images = [wanted.pod_image]
-        if not wanted.istio.manifest:
-            images += wanted.istio.images(self._istioctl_version())
-        self.load(images)
-
     def load(self, images: Sequence[str]) -> None:
         """Give the nodes those images that are on this machine, and that they lack.
 
         Raises:
             BackendError: kind cannot.
         """
-        wanted = self.wanted
-        nodes = run(
-            ["kind", "get", "nodes", "--name", wanted.name],
-            f"list the nodes of {wanted.name}",
-            timeout=_SHORT,
-        ).split()
-        for node in nodes:
-            there = run(
-                [engine(), "exec", node, "ctr", "-n", "k8s.io", "images", "ls", "-q"],
-                f"list the images of the node {node}",
-                timeout=_SHORT,
-            ).split()
-            known = {_short(it) for it in there}
-            for image in images:
-                if _short(image) not in known and _here(image):
-                    run(
-                        [
-                            "kind",
-                            "load",
-                            "docker-image",
-                            image,
-                            "--name",
-                            wanted.name,
-                            "--nodes",
-                            node,
-                        ],
-                        f"load the image {image} into the node {node}",
-                        timeout=_LOAD_TIMEOUT,
-                        say=self._say,
-                    )
+        name = self.wanted.name
+        load(name, nodes_without(held(images), in_nodes(name)), self._say)
+
+    def _images(self) -> list[str]:
+        """Those of the test pods and of Istio that this machine has."""
+        istio = self.wanted.istio
+        images = [self.wanted.pod_image]
+        if not istio.manifest:
+            images += istio.images(self._istioctl_version)
+        return held(images)
 
     def _install(self) -> None:
         istio = self.wanted.istio
@@ -256,7 +255,7 @@ def remove(name: str, say: Say) -> None:
     run(
         ["kind", "delete", "cluster", "--name", name],
         f"remove the kind cluster {name}",
-        timeout=_LOAD_TIMEOUT,
+        timeout=_REMOVE_TIMEOUT,
         say=say,
     )
 
@@ -275,17 +274,3 @@ def _has_istiod(api: Api) -> bool:
             return False
         raise
     return any(it.get("status", {}).get("readyReplicas") for it in found.get("items", ()))
-
-
-def _here(image: str) -> bool:
-    """Whether the container engine of this machine has an image."""
-    try:
-        run([engine(), "image", "inspect", image], f"look for {image}", timeout=_SHORT)
-    except BackendError:
-        return False
-    return True
-
-
-def _short(image: str) -> str:
-    """An image's name without what every engine adds to it."""
-    return image.removeprefix("docker.io/").removeprefix("library/")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_egress.errors import BackendError
 
-__all__ = ["Istio", "operator"]
+__all__ = ["Istio", "is_istiod", "operator"]
 
+_ISTIOD = "pilot"
+_DEBOUNCE = "20ms"  # that istiod waits for further changes, in place of 100: a test waits as well
 _HUB = "docker.io/istio"
 
 
@@ -28,16 +30,21 @@ class Istio:
     values: str = ""
     manifest: str = ""
 
-    def images(self, own_version: str) -> list[str]:
-        """The images of istiod and of the sidecar; ``own_version`` is istioctl's.
+    def images(self, own_version: Callable[[], str]) -> list[str]:
+        """The images of istiod and of the sidecar; ``own_version`` asks istioctl for its own.
 
         Raises:
             BackendError: the values cannot be read.
         """
         spec = _spec(self.values)
         hub = str(spec.get("hub") or _HUB)
-        tag = str(self.version or spec.get("tag") or own_version)
-        return [f"{hub}/{name}:{tag}" for name in ("pilot", "proxyv2")]
+        tag = str(self.version or spec.get("tag") or own_version())
+        return [f"{hub}/{name}:{tag}" for name in (_ISTIOD, "proxyv2")]
+
+
+def is_istiod(image: str) -> bool:
+    """Whether it is the image of istiod."""
+    return image.rpartition("/")[2].partition(":")[0] == _ISTIOD
 
 
 def operator(version: str) -> dict[str, Any]:
@@ -51,7 +58,11 @@ def operator(version: str) -> dict[str, Any]:
         },
         "values": {
             "global": {"imagePullPolicy": "IfNotPresent", "proxy": {"resources": small}},
-            "pilot": {"autoscaleEnabled": False, "resources": small},
+            "pilot": {
+                "autoscaleEnabled": False,
+                "resources": small,
+                "env": {"PILOT_DEBOUNCE_AFTER": _DEBOUNCE},
+            },
         },
     }
     if version:

@@ -15,6 +15,7 @@ import pytest
 from pytest_egress.backends.kind import cluster as module
 from pytest_egress.backends.kind.backend import leftovers
 from pytest_egress.backends.kind.cluster import KindCluster, Wanted
+from pytest_egress.backends.kind.images import nodes_without
 from pytest_egress.backends.kind.istio import Istio, operator
 from pytest_egress.backends.kind.lease import Lease
 from pytest_egress.backends.ownership import abandoned
@@ -76,6 +77,10 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     return made
 
 
+def _version() -> str:
+    return "1.31.0"
+
+
 def _wanted(**changes: Any) -> Wanted:
     values = {
         "name": "mine",
@@ -113,9 +118,35 @@ def test_only_missing_images_are_loaded(programs: Programs, tmp_path: Path) -> N
     """The node has pilot already; nothing is pulled twice."""
     cluster = _cluster(tmp_path)
     cluster.enter()
-    loaded = [line.split()[3] for line in programs.asked() if line.startswith("kind load")]
-    assert loaded == ["python:3.13-slim", "docker.io/istio/proxyv2:1.31.0"]
+    (loaded,) = [line for line in programs.asked() if line.startswith("kind load")]
+    images = "python:3.13-slim docker.io/istio/proxyv2:1.31.0"
+    assert loaded == f"kind load docker-image {images} --name mine --nodes node-1"
     cluster.leave()
+
+
+def test_istiods_image_comes_before_istiod(programs: Programs, tmp_path: Path) -> None:
+    """The others are loaded while it is installed; a file of values says which version."""
+    values = tmp_path / "values.yaml"
+    values.write_text("kind: IstioOperator\nspec: {hub: mirror.example, tag: 1.30.0}\n")
+    cluster = _cluster(tmp_path, istio=Istio(values=str(values)))
+    cluster.enter()
+    asked = programs.asked()
+    pilot = "kind load docker-image mirror.example/pilot:1.30.0 --name mine --nodes node-1"
+    install = next(line for line in asked if line.startswith("istioctl install"))
+    assert asked.index(pilot) < asked.index(install)
+    assert any("python:3.13-slim mirror.example/proxyv2:1.30.0" in line for line in asked)
+    assert not any(line.startswith("istioctl version") for line in asked)
+    cluster.leave()
+
+
+def test_nodes_get_what_each_of_them_lacks() -> None:
+    """Whatever the engine adds to a name."""
+    nodes = {"a": {"python:3.13-slim"}, "b": {"python:3.13-slim", "istio/pilot:1"}}
+    images = ["docker.io/library/python:3.13-slim", "docker.io/istio/pilot:1", "mine:1"]
+    assert nodes_without(images, nodes) == {
+        "docker.io/istio/pilot:1": ("a",),
+        "mine:1": ("a", "b"),
+    }
 
 
 def test_last_user_removes_it(programs: Programs, tmp_path: Path) -> None:
@@ -215,15 +246,26 @@ def test_missing_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "https://kind.sigs.k8s.io" in caught.value.next_step
 
 
+def test_missing_istioctl_is_told_before_a_cluster_is_made(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a minute to make one."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "istioctl").unlink()
+    with pytest.raises(BackendError, match="needs the program istioctl"):
+        _cluster(tmp_path).enter()
+    assert programs.asked() == []
+
+
 def test_images_are_those_of_the_values(tmp_path: Path) -> None:
     """Hub and tag of the user's own file."""
     values = tmp_path / "values.yaml"
     values.write_text("kind: IstioOperator\nspec: {hub: mirror.example/istio, tag: 1.30.0}\n")
-    assert Istio(values=str(values)).images("1.31.0") == [
+    assert Istio(values=str(values)).images(_version) == [
         "mirror.example/istio/pilot:1.30.0",
         "mirror.example/istio/proxyv2:1.30.0",
     ]
-    assert Istio("1.29.0").images("1.31.0")[0] == "docker.io/istio/pilot:1.29.0"
+    assert Istio("1.29.0").images(_version)[0] == "docker.io/istio/pilot:1.29.0"
 
 
 def test_values_that_are_none(tmp_path: Path) -> None:
@@ -231,9 +273,9 @@ def test_values_that_are_none(tmp_path: Path) -> None:
     values = tmp_path / "values.yaml"
     values.write_text("pilot: {}\n")
     with pytest.raises(BackendError, match="is no IstioOperator"):
-        Istio(values=str(values)).images("1.31.0")
+        Istio(values=str(values)).images(_version)
     with pytest.raises(BackendError, match="cannot read"):
-        Istio(values=str(tmp_path / "none.yaml")).images("1.31.0")
+        Istio(values=str(tmp_path / "none.yaml")).images(_version)
 
 
 def test_minimal_istio_is_closed() -> None:
