@@ -103,6 +103,7 @@ class DockerMesh(AgentMesh[DockerProxy]):
                 (stdout, stderr),
                 files=files,
             )
+        self._pod.trust()
         return AgentCommand(
             self._pod.agent, command, environment, directory, stdin, (stdout, stderr)
         )

@@ -70,6 +70,7 @@ class DockerPod:
         #: Empty where the kernel redirects the pod's traffic to the proxy, else what refuses it.
         self.refused = ""
         self._closed = False
+        self._trusts = False
         self._shares_sockets = False
         self._turning = threading.Lock()
         self._away: list[tuple[str, int, State]] = []
@@ -107,6 +108,17 @@ class DockerPod:
         name = f"container:{self.container.id}"
         volumes = [str(self.container.id)] if self._shares_sockets else []
         return {"network_mode": name, "pid_mode": name, "volumes_from": volumes}
+
+    def trust(self) -> None:
+        """Have the simulated outside's CA in the container: its first command needs it.
+
+        Raises:
+            BackendError: the engine refuses.
+        """
+        with self._lock:
+            if not self._trusts and not self.live:
+                self.engine.put(self.container, (File(CA_PATH, self.ca),))
+            self._trusts = True
 
     def share_sockets(self) -> None:
         """Let containers that become a part of the pod from now on listen below `SOCKETS`.
@@ -163,8 +175,6 @@ class DockerPod:
             network_mode="bridge" if self.live else "none",
             hostname="pytest-egress",
         )
-        if not self.live:
-            self.engine.put(container, (File(CA_PATH, self.ca),))
         with told(f"the test pod ({self._image}) does not start"):
             attached = self.engine.client.api.attach_socket(
                 container.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
