@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
 from pytest_egress.decide.call import Call
-from pytest_egress.errors import ProbeError
+from pytest_egress.decide.regex import full_match
 
 __all__ = ["first_difference", "name_rank", "route_matches"]
 
 _Json = Mapping[str, Any]
 #: The rank of a name that matches exactly, above that of every wildcard.
 EXACT = 1 << 30
-# What RE2 has and Python's engine calls otherwise.
-_RE2 = re.compile(r"\\z|\[:(\^?)(\w+):\]|\\Q(.*?)(?:\\E|$)|\(\?<(?=[A-Za-z_])|\\.", re.DOTALL)
-_CLASSES = {
-    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": r"\x00-\x7f", "blank": r"\t ",
-    "cntrl": r"\x00-\x1f\x7f", "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~",
-    "punct": r"!-/:-@\[-`{-~", "space": r"\t-\r ", "upper": "A-Z", "word": "0-9A-Za-z_",
-    "xdigit": "0-9A-Fa-f",
-}  # fmt: skip
 
 
 def name_rank(name: str, pattern: str) -> int:
@@ -83,7 +73,7 @@ _PATHS = {
 
 def _path_matches(match: _Json, path: str) -> bool:
     if "safe_regex" in match:
-        return _full_match(match["safe_regex"]["regex"], path)
+        return full_match(match["safe_regex"]["regex"], path)
     fold = not match.get("case_sensitive", True)
     path = path.lower() if fold else path
     kind = next(it for it in ("prefix", "path", "path_separated_prefix") if it in match)
@@ -115,7 +105,7 @@ def _query_matches(matcher: _Json, given: Mapping[str, Sequence[str]]) -> bool:
 
 def _text_matches(matcher: _Json, text: str) -> bool:
     if "safe_regex" in matcher:
-        return _full_match(matcher["safe_regex"]["regex"], text)
+        return full_match(matcher["safe_regex"]["regex"], text)
     text = text.lower() if matcher.get("ignore_case") else text
     kind = next(it for it in ("exact", "prefix", "suffix", "contains") if it in matcher)
     wanted = matcher[kind].lower() if matcher.get("ignore_case") else matcher[kind]
@@ -124,28 +114,3 @@ def _text_matches(matcher: _Json, text: str) -> bool:
     if kind == "contains":
         return wanted in text
     return bool(text.startswith(wanted) if kind == "prefix" else text.endswith(wanted))
-
-
-def _full_match(pattern: str, text: str) -> bool:
-    return _compiled(pattern).fullmatch(text) is not None
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(_RE2.sub(_in_python, pattern), re.ASCII)
-    except re.error as error:
-        raise ProbeError(
-            f'the regex "{pattern}" has something that only Envoy knows ({error}): '
-            "ask with pytest-egress probe"
-        ) from None
-
-
-def _in_python(found: re.Match[str]) -> str:
-    if found[0] == r"\z":
-        return r"\Z"
-    if found[2] is not None and found[2] in _CLASSES and not found[1]:
-        return _CLASSES[found[2]]
-    if found[0].startswith(r"\Q"):
-        return re.escape(found[3] or "")
-    return "(?P<" if found[0] == "(?<" else found[0]
