@@ -300,7 +300,7 @@ class Egress(Probes):
         workloads: Iterable[Workload | str],
         targets: Iterable[str],
         *,
-        concurrency: int = 1,
+        concurrency: int | None = None,
         **options: Any,
     ) -> Matrix:
         """Probe every target from every workload, one workload after the other.
@@ -308,7 +308,8 @@ class Egress(Probes):
         Args:
             workloads: each a `Workload`, or ``NAMESPACE`` or ``NAMESPACE/key=value,key=value``.
             targets: URLs.
-            concurrency: how many probes of a workload may be under way at the same time.
+            concurrency: how many probes of a workload may be under way at the same time; None:
+                as many as there are test pods (``--egress-pods``).
             options: the probes' options.
 
         Raises:
@@ -319,6 +320,8 @@ class Egress(Probes):
         from pytest_egress.matrix import Matrix, read_workloads
 
         urls = tuple(targets)
+        if concurrency is None:
+            concurrency = self.backend.pods
         pods = {
             name: self.as_workload(workload.namespace, workload.labels)
             for name, workload in read_workloads(workloads).items()

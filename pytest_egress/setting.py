@@ -10,6 +10,7 @@ __all__ = [
     "Setting",
     "backends",
     "choice",
+    "count",
     "parse_workload",
     "paths",
     "percent",
@@ -64,6 +65,17 @@ def percent(text: str) -> float:
     if not 0 <= value <= 100:
         raise ValueError("expected a share in percent, 0 to 100")
     return value
+
+
+def count(text: str) -> int:
+    """Read how many there are to be, 1 to 100.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100:
+        raise ValueError("expected a number from 1 to 100")
+    return int(text)
 
 
 def choice(*choices: str) -> Callable[[str], str]:

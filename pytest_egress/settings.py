@@ -15,6 +15,7 @@ from pytest_egress.setting import (
     Setting,
     backends,
     choice,
+    count,
     parse_workload,
     paths,
     percent,
@@ -144,6 +145,14 @@ SETTINGS = (
         "image of the test pod (backends docker, kind, cluster): it has Python 3.10 or newer",
         "python:3.13-slim",
         metavar="IMAGE",
+    ),
+    Setting(
+        "pods",
+        "test pods of one contract and workload, which probes are spread over (backends docker, "
+        "kind, cluster)",
+        1,
+        parse=count,
+        metavar="N",
     ),
     Setting(
         "keep",

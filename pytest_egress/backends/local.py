@@ -38,6 +38,9 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
         pod_root: the directory that stands for the pod's root, where the files lie that a
             contract names.
         startup_timeout: seconds that an Envoy may take until it serves.
+
+    Attributes:
+        asked_pods: how many test pods were asked for; there are none here.
     """
 
     name = "local"
@@ -52,6 +55,7 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
         startup_timeout: float = 60.0,
     ) -> None:
         super().__init__(envoy=envoy, live=live, pod_root=pod_root, startup_timeout=startup_timeout)
+        self.asked_pods = 1
         self._standby: EnvoyProcess | None = None
         self._gateways: list[Gateways] = []
         self._sources = itertools.count()  # a gateway tells the meshes that lead to it apart
@@ -74,7 +78,10 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
     def describe(self) -> str:
         """One line for pytest's header."""
         path = find_envoy(self._envoy)
-        return f"local (Envoy {envoy_version(path)}{', live' if self.live else ''})"
+        live = ", live" if self.live else ""
+        if self.asked_pods > 1:
+            live += f"; egress_pods={self.asked_pods} has no effect: it makes no pods"
+        return f"local (Envoy {envoy_version(path)}{live})"
 
     def prepare(self) -> None:
         """Start loading Envoy, so that it is there when the first contract is.
@@ -177,4 +184,6 @@ class LocalBackend(SimulatingBackend["LocalMesh"]):
 
 def create(get: Get) -> LocalBackend:
     """The backend that the settings ask for."""
-    return LocalBackend(envoy=get("envoy"), live=get("live"), pod_root=get("pod-root"))
+    backend = LocalBackend(envoy=get("envoy"), live=get("live"), pod_root=get("pod-root"))
+    backend.asked_pods = get("pods")
+    return backend

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from pytest_egress.backends.local import LocalBackend
 from pytest_egress.backends.spread import Spread, at_once, counts_for_itself
 from pytest_egress.contract import loads
 from pytest_egress.contract.resources import Workload
+from pytest_egress.egress import Egress
 from pytest_egress.envoy import compile_contract
 from pytest_egress.probe import Attempt, Failure, Options, Target
 from pytest_egress.verdict import Observation, Verdict, judge
@@ -209,3 +211,23 @@ def test_what_a_proxy_counts_for_itself(policy: dict[str, Any] | None, counts: b
     text = documents(entry("weather", "api.weather.com", {80: "HTTP"}), *rules)
     program = compile_contract(loads(text), Workload())
     assert counts_for_itself(program) is counts
+
+
+def test_backend_that_spreads_probes_a_matrix_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a number of its own a matrix has as many under way as there are pods."""
+    asked: list[int] = []
+
+    def several(_self: Egress, urls: Iterable[str], concurrency: int, _options: Any) -> Any:
+        asked.append(concurrency)
+        return [(url, None) for url in urls]
+
+    monkeypatch.setattr(Egress, "_attempt_urls", several)
+    backend = LocalBackend()
+    egress = Egress(backend, loads(documents(entry("weather", "api.weather.com", {80: "HTTP"}))))
+    egress.matrix(["default"], ["http://api.weather.com"])
+    backend.pods = 4
+    egress.matrix(["default"], ["http://api.weather.com"])
+    egress.matrix(["default"], ["http://api.weather.com"], concurrency=2)
+    assert asked == [1, 4, 2]

@@ -91,6 +91,23 @@ def test_timeout_setting_reaches_the_probe(suite: pytest.Pytester) -> None:
     suite.runpytest("--egress-timeout=0.5").assert_outcomes(passed=1)
 
 
+def test_pods_on_local_are_told_to_have_no_effect(suite: pytest.Pytester) -> None:
+    """It makes none; the run is the same."""
+    suite.makepyfile("def test_it(egress): assert egress.get('https://api.weather.com').reachable")
+    result = suite.runpytest("--egress-pods=4")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["egress: local (Envoy 1.*; egress_pods=4 has no effect: *"])
+
+
+@pytest.mark.parametrize("number", ["0", "101", "-1", "two", "1.5", ""])
+def test_pods_are_a_number(suite: pytest.Pytester, number: str) -> None:
+    """What is none ends the run."""
+    result = suite.runpytest(f"--egress-pods={number}")
+    assert result.ret == 4
+    text = result.stdout.str() + result.stderr.str()
+    assert f"--egress-pods={number}: expected a number from 1 to 100" in text
+
+
 RULE = """\
 apiVersion: networking.istio.io/v1
 kind: DestinationRule

@@ -258,6 +258,7 @@ def create(get: Get) -> ClusterBackend:
     return ClusterBackend(
         api_of(get),
         pod_image=get("pod-image"),
+        pods=get("pods"),
         service_account=get("service-account"),
         revision=get("istio-revision"),
         live=get("live"),

@@ -305,6 +305,7 @@ def create(get: Get) -> DockerBackend:
     return DockerBackend(
         envoy_image=get("envoy-image"),
         pod_image=get("pod-image"),
+        pods=get("pods"),
         keep=get("keep"),
         envoy=get("envoy"),
         live=get("live"),

@@ -81,6 +81,7 @@ def create(get: Get) -> KindBackend:
     )
     return KindBackend(
         wanted,
+        pods=get("pods"),
         service_account=get("service-account"),
         revision=get("istio-revision"),
         live=get("live"),
