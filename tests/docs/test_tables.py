@@ -166,7 +166,17 @@ def _literals() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "section", ["Envoy", "The contract", "Verdicts", "The command and the machine"]
+    "section",
+    [
+        "Envoy",
+        "The contract",
+        "Options and arguments",
+        "Verdicts and outcomes",
+        "The command and the machine",
+        "Captures and commands",
+        "Clusters",
+        "kind",
+    ],
 )
 def test_messages_exist(section: str) -> None:
     """Each message that troubleshooting explains is one that the program has."""
