@@ -362,6 +362,7 @@ class Place:
                 raise
             return ""
 
-        failure = until(missing, self._timeout, "waiting for a service account", self._say)
+        what = "waiting for a service account"
+        failure = until(missing, self._timeout, what, self._say, interval=0.05)
         if failure:
             raise BackendError(f"cannot {doing}: {failure}")

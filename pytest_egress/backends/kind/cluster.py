@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -80,33 +80,34 @@ class KindCluster:
         ):
             aside.submit(import_module, "kubernetes.config")  # it takes half a second
             images = aside.submit(self._images)
-            there = name in _names()
             ours = bool(self._lease.record)
-            if there and not ours and not self.wanted.reuse:
+            known = ours or self.wanted.reuse  # no other one is used
+            config = aside.submit(self._config) if known else None
+            nodes = aside.submit(in_nodes, name) if known else None
+            there = name in _names()
+            if there and not known:
                 raise BackendError(
                     f"there is a kind cluster {name}, and no run of pytest-egress has made it",
                     next_step="use it with --egress-reuse, or give another name with "
                     "--egress-cluster-name",
                 )
-            nodes = aside.submit(in_nodes, name) if there else None
-            if there and not self._usable():
+            api = self._reach(config) if there and config else None
+            if there and api is None:
                 if not ours or self._lease.in_use():
                     raise BackendError(
                         f"the kind cluster {name} does not answer",
                         next_step=f"remove it (kind delete cluster --name {name}) and run again",
                     )
                 remove(name, self._say)  # what a run that was killed has left half-made
-                nodes = None
-            if nodes is None:
+            if api is None:
                 self._lease.note({**labels(), "keep": self.wanted.keep or self.wanted.reuse})
                 self._make()
+                api, nodes = self._api(), aside.submit(in_nodes, name)
+                there = False
             self._lease.hold()
             self._entered = True
-            api = self._api()
-            lacking = nodes_without(
-                images.result(), in_nodes(name) if nodes is None else nodes.result()
-            )
-            if nodes is not None and _has_istiod(api):
+            lacking = nodes_without(images.result(), nodes.result() if nodes else {})
+            if there and _has_istiod(api):
                 load(name, lacking, self._say)
             else:
                 # Istiod's own comes first: its pod would have it pulled.
@@ -138,19 +139,23 @@ class KindCluster:
     def _api(self) -> Api:
         return Api(f"kind-{self.wanted.name}", str(self.kubeconfig))
 
-    def _usable(self) -> bool:
-        """Whether a cluster that is there answers; writes its kubeconfig."""
+    def _config(self) -> str:
+        """The kubeconfig of a cluster that is there."""
+        return run(
+            ["kind", "get", "kubeconfig", "--name", self.wanted.name],
+            f"read the kubeconfig of the cluster {self.wanted.name}",
+            timeout=_SHORT,
+        )
+
+    def _reach(self, config: Future[str]) -> Api | None:
+        """The API of a cluster that is there; None where it does not answer."""
         try:
-            config = run(
-                ["kind", "get", "kubeconfig", "--name", self.wanted.name],
-                f"read the kubeconfig of the cluster {self.wanted.name}",
-                timeout=_SHORT,
-            )
-            self._write(config)
-            self._api().text("/readyz", "ask whether the cluster is ready")
+            self._write(config.result())
+            api = self._api()
+            api.text("/readyz", "ask whether the cluster is ready")
         except BackendError:
-            return False
-        return True
+            return None
+        return api
 
     def _write(self, config: str) -> None:
         self.kubeconfig.touch(mode=0o600)

@@ -73,7 +73,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     monkeypatch.delenv("KIND_EXPERIMENTAL_PROVIDER", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(module, "_has_istiod", lambda _api: False)
-    monkeypatch.setattr(KindCluster, "_usable", lambda _self: True)
+    monkeypatch.setattr(KindCluster, "_reach", lambda cluster, _config: cluster._api())
     return made
 
 
@@ -229,7 +229,7 @@ def test_half_made_cluster_of_a_killed_run_is_made_anew(
     """It does not answer, and nobody uses it."""
     programs.clusters.write_text("mine\n")
     subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], check=False)
-    monkeypatch.setattr(KindCluster, "_usable", lambda _self: False)
+    monkeypatch.setattr(KindCluster, "_reach", lambda *_: None)
     cluster = _cluster(tmp_path)
     cluster.enter()
     verbs = [line.split()[1] for line in programs.asked() if line.startswith("kind ")]
