@@ -46,13 +46,18 @@ def add_rbac(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     rbac.add_argument(
         "--pod-run", action="store_true", help="with what egress.pod.run needs as well"
     )
+    rbac.add_argument(
+        "--certificates",
+        action="store_true",
+        help="with what DestinationRules with certificate files, or Secrets, need as well",
+    )
     rbac.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     import yaml
 
-    from pytest_egress.backends.cluster.rbac import MODES, manifest
+    from pytest_egress.backends.cluster.rbac import EXTRAS, MODES, manifest
     from pytest_egress.contract.suggest import nearest
 
     mode = next((known for known in MODES if known == options.mode), None)
@@ -66,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
             options.account,
             options.namespace,
             options.istio_namespace,
-            pod_run=options.pod_run,
+            [it for it in EXTRAS if getattr(options, it.replace("-", "_"))],
         )
     except ValueError as error:
         raise ProbeError(f"--account={options.account}: {error}") from None

@@ -42,6 +42,7 @@ class Authority:
         self._lock = threading.RLock()
         self._ca: trustme.CA | None = None
         self._unknown: trustme.CA | None = None
+        self._revoked = b""
         self._contexts: dict[_Key, ssl.SSLContext] = {}
         self._warming: threading.Thread | None = None
 
@@ -55,6 +56,26 @@ class Authority:
     def ca_pem(self) -> str:
         """The CA's certificate (PEM)."""
         return self._authority().cert_pem.bytes().decode("ascii")
+
+    @property
+    def revoked_pem(self) -> bytes:
+        """The CA's list of what is revoked (PEM), made on first use: nothing is."""
+        if self._revoked:
+            return self._revoked
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+        authority = self._authority()
+        certificate = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+        key = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+        assert isinstance(key, EllipticCurvePrivateKey)  # trustme's default
+        now = dt.datetime.now(dt.timezone.utc)
+        day = dt.timedelta(days=1)
+        revoked = x509.CertificateRevocationListBuilder(certificate.subject, now - day, now + day)
+        signed = revoked.sign(key, hashes.SHA256())
+        self._revoked = signed.public_bytes(serialization.Encoding.PEM)
+        return self._revoked
 
     def context(
         self,

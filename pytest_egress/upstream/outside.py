@@ -142,6 +142,11 @@ class Outside:
         self._authority.warm_up(self.errors)
 
     @property
+    def revoked_pem(self) -> bytes:
+        """The CA's list of what is revoked (PEM): nothing is."""
+        return self._authority.revoked_pem
+
+    @property
     def ca_file(self) -> Path:
         """The certificate (PEM) of the throw-away CA, made on first use."""
         return self._authority.ca_file

@@ -243,9 +243,13 @@ class ClusterBackend:
         known, asked = self._checked or (None, "")
         if not self.applies or (known is contract and asked == namespace):
             return
+        from pytest_egress.backends.cluster import certificates
         from pytest_egress.backends.cluster.layout import refusals
+        from pytest_egress.contract.pod_files import check_pod_files
 
         problems = refusals(contract, namespace)
+        problems.extend(certificates.refusals(contract, live=self.live))
+        problems.extend(check_pod_files(contract, self.pod_root))
         if problems:
             raise ContractError(problems)
         if contract.gateways:

@@ -101,9 +101,9 @@ class Keeper:
         self._agent.close()
 
     def _add(self) -> None:
-        from pytest_egress.backends.cluster.rbac import check_pod_run
+        from pytest_egress.backends.cluster.rbac import check_extra
 
-        check_pod_run(self.api.may, self.namespace, context=self.api.context)
+        check_extra(self.api.may, "pod-run", self.namespace, context=self.api.context)
         container = {
             "name": _NAME,
             "image": self.images.own,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_egress.backends.cluster.certificates import moved
 from pytest_egress.backends.cluster.rivals import contradictions
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Problem
@@ -140,6 +141,8 @@ def manifests(contract: Contract, workload: Workload, layout: Layout) -> list[Pl
             _close(spec, contract, layout, spaces)
         elif kind == "VirtualService":
             _name_rules(spec)
+        elif kind == "DestinationRule":
+            moved(spec, spaces)
         if kind in {"ServiceEntry", "VirtualService", "DestinationRule"}:
             spec["exportTo"] = _export(spec.get("exportTo"), kind, contract, layout, spaces)
         placed.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
@@ -22,6 +22,7 @@ from pytest_egress.backends.cluster.pod import (
 from pytest_egress.backends.cluster.progress import Say
 from pytest_egress.backends.cluster.proxy import SidecarProxy
 from pytest_egress.backends.cluster.reading import Reading
+from pytest_egress.backends.cluster.serving import Serving
 from pytest_egress.backends.cluster.testpod import TestPod
 from pytest_egress.backends.spread import at_once
 from pytest_egress.errors import BackendError
@@ -92,7 +93,9 @@ class Place:
         self._lock = threading.RLock()
         self._applied = self._empty()
         self._proxies: list[tuple[Workload, SidecarProxy]] = []
-        self._lost: list[tuple[Workload, BackendError]] = []  # pods that did not come up
+        # Pods that did not come up, with the files that they were to have.
+        self._lost: list[tuple[Workload, Mapping[str, bytes], BackendError]] = []
+        self._serving = Serving(api, outside, pod_root, live=live)
         self._meshes = Meshes(outside, pod_root, live=live)
         self._name_server: str | None = None
         self._begun = False
@@ -110,6 +113,7 @@ class Place:
             if any(it.stale(generation) for it in self._meshes.enforcing(contract, workload)):
                 self._let_forget(proxies)
                 proxies = self._sidecars(workload, contract)
+            self._serving.serve(contract, workload, self._applied)
             self._applied.use(contract, workload, self._spaces())
             mesh = self._meshes.of(contract, workload, proxies, generation)
             self._update(members(mesh), contract, workload)
@@ -154,6 +158,7 @@ class Place:
                 self.close()
                 self._prefix += "-r"
                 self._applied = self._empty()
+                self._serving.forget()
                 return
             self._leave_out(proxy, "it is gone")
 
@@ -253,11 +258,16 @@ class Place:
         Raises:
             BackendError: the cluster cannot do it.
         """
-        found = [known for seen_by, known in self._proxies if seen_by == workload]
+        files = self._serving.files(contract)
+        found = [
+            known
+            for seen_by, known in self._proxies
+            if seen_by == workload and files.items() <= known.pod.files.items()
+        ]
         if found:
             return found
-        for seen_by, error in self._lost:
-            if seen_by == workload:
+        for seen_by, wanted, error in self._lost:
+            if seen_by == workload and wanted == files:
                 # What the cluster could not do is not waited for again.
                 raise BackendError(error.tried, error.output, error.next_step)
         self._begin()
@@ -267,11 +277,11 @@ class Place:
         self._wait_for_account(space, f"make a test pod in {space}")
         server = "" if self._live else self._server()
         program = self._meshes.program(contract, workload)
-        made = [self._new_pod(space, Reading(program), server) for _ in range(self._pods)]
+        made = [self._new_pod(space, Reading(program), server, files) for _ in range(self._pods)]
 
         def start(it: tuple[TestPod, Reading]) -> SidecarProxy:
             pod, reading = it
-            self._make_pod(pod.name, space, workload)
+            self._make_pod(pod, workload)
             pod.start(self._timeout)
             return SidecarProxy(pod, reading, self._outside, self._say, live=self._live)
 
@@ -281,12 +291,14 @@ class Place:
             for pod, _ in made:
                 pod.close()
             if isinstance(error, BackendError) and not isinstance(error, ApiError):
-                self._lost.append((workload, error))
+                self._lost.append((workload, files, error))
             raise
         self._proxies += [(workload, proxy) for proxy in proxies]
         return proxies
 
-    def _new_pod(self, space: str, reading: Reading, server: str) -> tuple[TestPod, Reading]:
+    def _new_pod(
+        self, space: str, reading: Reading, server: str, files: Mapping[str, bytes]
+    ) -> tuple[TestPod, Reading]:
         pod = TestPod(
             self._api,
             space,
@@ -297,12 +309,15 @@ class Place:
             server,
             self._say,
             images=self._images,
+            files=files,
         )
         return pod, reading
 
-    def _make_pod(self, name: str, space: str, workload: Workload) -> None:
+    def _make_pod(self, pod: TestPod, workload: Workload) -> None:
         from pytest_egress.backends.ownership import labels
 
+        self._serving.keep(pod)
+        name, space = pod.name, pod.namespace
         doing = f"make the test pod {space}/{name}"
         pods = f"/api/v1/namespaces/{space}/pods"
         trusted = "" if self._live else self._outside.ca_file.read_text()
@@ -326,6 +341,7 @@ class Place:
                 simulated=simulated,
                 istiod=istiod,
                 name_server=self._server() if simulated else "",
+                files=pod.files,
             )
 
         seen = injected(self._api.create(pods, body(None), doing, dryRun="All"))

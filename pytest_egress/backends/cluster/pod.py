@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_egress.backends.cluster.certificates import mounts
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.instruments import (
     REMEMBER_SOURCE,
@@ -50,6 +51,7 @@ _CA = "ca.pem"
 _TRUSTED = "pytest-egress/trusted"
 #: Where Istio's agent looks first for the CAs of its system, whichever that is.
 _SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
+_READ_ONLY = {"readOnly": True}
 _HCM = "envoy.filters.network.http_connection_manager"
 _TCP = "envoy.filters.network.tcp_proxy"
 _TCP_TYPE = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
@@ -100,6 +102,7 @@ def pod_of(
     istiod: Mapping[str, str] | None = None,
     name_server: str = "",
     trusted: str = "",
+    files: Mapping[str, bytes] | None = None,
 ) -> Json:
     """The test pod.
 
@@ -116,6 +119,7 @@ def pod_of(
         name_server: the cluster's, in simulation; empty: it is not asked.
         trusted: the CA of the simulated outside (PEM), for a pod without a ConfigMap of its own
             and without loggers of ours; empty: it has both.
+        files: that the sidecar has, by their paths; they are in a Secret (`certificates.secret`).
     """
     capture = "true" if workload.dns_capture else "false"
     metadata: Json = {
@@ -155,9 +159,14 @@ def pod_of(
             }
         ],
     }
+    volumes, places = mounts(name, files or {})
     if simulated is not None:
         addresses = dict(istiod or {})
-        metadata["annotations"] |= _trust(name, trusted)
+        if trusted:
+            metadata["annotations"][_TRUSTED] = trusted
+        if _SYSTEM_CAS not in (files or {}):
+            volumes |= {"egress-trusted": _authority(name, own=bool(trusted))}
+            places |= {"egress-trusted": {"mountPath": _SYSTEM_CAS, "subPath": _CA, **_READ_ONLY}}
         metadata["annotations"][_RULES] = _rules(addresses.values(), simulated, name_server)
         spec |= {
             "dnsPolicy": "None",
@@ -173,6 +182,11 @@ def pod_of(
             spec["containers"].append(_redirecting(simulated.image))
         else:
             spec["initContainers"] = [_redirect(simulated.image)]
+    if volumes:
+        metadata["annotations"] |= {
+            "sidecar.istio.io/userVolume": json.dumps(volumes),
+            "sidecar.istio.io/userVolumeMount": json.dumps(places),
+        }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -301,25 +315,19 @@ def _rules(istiod: Iterable[str], simulated: Injected, name_server: str) -> str:
     )
 
 
-def _trust(name: str, trusted: str) -> dict[str, str]:
-    """The injector's annotations that put the outside's CA in the place of the proxy's own ones.
+def _authority(name: str, *, own: bool) -> Json:
+    """The volume with the outside's CA, which stands in the place of the proxy's system's.
 
-    A proxy that originates TLS trusts those of its system unless the contract names a file.
+    A proxy that originates TLS trusts those unless the contract names a file.
+
+    Args:
+        name: of the pod.
+        own: the CA is in an annotation of the pod, not in its ConfigMap.
     """
-    source: Json = {
-        "configMap": {"name": f"{name}-bootstrap", "items": [{"key": _CA, "path": _CA}]}
-    }
-    annotations = {}
-    if trusted:
-        annotations[_TRUSTED] = trusted
+    if own:
         field = {"fieldPath": f"metadata.annotations['{_TRUSTED}']"}
-        source = {"downwardAPI": {"items": [{"path": _CA, "fieldRef": field}]}}
-    mount = {"mountPath": _SYSTEM_CAS, "subPath": _CA, "readOnly": True}
-    return {
-        **annotations,
-        "sidecar.istio.io/userVolume": json.dumps({"egress-trusted": source}),
-        "sidecar.istio.io/userVolumeMount": json.dumps({"egress-trusted": mount}),
-    }
+        return {"downwardAPI": {"items": [{"path": _CA, "fieldRef": field}]}}
+    return {"configMap": {"name": f"{name}-bootstrap", "items": [{"key": _CA, "path": _CA}]}}
 
 
 def _redirecting(image: str) -> Json:

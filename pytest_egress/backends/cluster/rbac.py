@@ -9,12 +9,14 @@ from typing import Any, Literal
 from pytest_egress.errors import BackendError
 
 __all__ = [
+    "EXTRAS",
     "MODES",
+    "Extra",
     "Mode",
     "Review",
     "Rule",
     "check",
-    "check_pod_run",
+    "check_extra",
     "manifest",
     "reviews",
     "rules",
@@ -28,6 +30,12 @@ MODES: Mapping[Mode, str] = {
     "deployed": "a test pod in a namespace that is there, nothing applied: --egress-no-apply",
     "workload": "an ephemeral container in a pod that is there: --egress-from",
 }
+Extra = Literal["pod-run", "certificates"]
+#: What needs more, and what it means.
+EXTRAS: Mapping[Extra, str] = {
+    "pod-run": "egress.pod.run is used",
+    "certificates": "DestinationRules name certificate files, or Secrets",
+}
 _NETWORKING = (
     "destinationrules",
     "gateways",
@@ -37,6 +45,7 @@ _NETWORKING = (
     "workloadentries",
 )
 _ISTIO = "networking.istio.io"
+Where = Literal["everywhere", "pod"]  # a test pod is
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +101,13 @@ class Review:
 _EVERYTHING = Review("*", "*", "*", "")
 
 
-def rules(mode: Mode, *, pod_run: bool = False) -> tuple[Rule, ...]:
-    """The least that a mode needs; with ``pod_run``, that ``egress.pod.run`` needs as well."""
-    if pod_run:
-        return (*rules(mode), *_of_pod_run(_where(mode)))
+def rules(mode: Mode, extras: Iterable[Extra] = ()) -> tuple[Rule, ...]:
+    """The least that a mode needs, with what is used beyond."""
     pod = _where(mode)
+    return (*_rules(mode, pod), *(rule for extra in extras for rule in _more(extra, pod)))
+
+
+def _rules(mode: Mode, pod: Where) -> tuple[Rule, ...]:
     of_pod = (
         Rule("", ("pods/exec",), ("create", "get"), pod, "probes start in the pod"),
         Rule("", ("pods/log",), ("get",), pod, "the sidecar's access log is the evidence"),
@@ -138,11 +149,13 @@ def rules(mode: Mode, *, pod_run: bool = False) -> tuple[Rule, ...]:
     )
 
 
-def _where(mode: Mode) -> Literal["everywhere", "pod"]:
+def _where(mode: Mode) -> Where:
     return "everywhere" if mode == "isolated" else "pod"
 
 
-def _of_pod_run(pod: Literal["everywhere", "pod"]) -> tuple[Rule, ...]:
+def _more(extra: Extra, pod: Where) -> tuple[Rule, ...]:
+    if extra == "certificates":
+        return (Rule("", ("secrets",), ("create",), pod, "what the sidecar originates TLS with"),)
     return (
         Rule("", ("pods/ephemeralcontainers",), ("patch",), pod, "an image is added to the pod"),
         Rule("", ("pods/attach",), ("create", "get"), pod, "what it reads and writes"),
@@ -191,19 +204,22 @@ def check(
     _check(may, reviews(mode, namespace, istio_namespace), f"--mode {mode}{option}", context)
 
 
-def check_pod_run(may: Callable[[Review], bool], namespace: str, context: str = "") -> None:
-    """Return if an image may be run in a pod of a namespace.
+def check_extra(
+    may: Callable[[Review], bool], extra: Extra, namespace: str, context: str = ""
+) -> None:
+    """Return if what is used beyond a mode's rights may be done in a namespace.
 
     Args:
         may: asks the API server.
+        extra: what is used.
         namespace: of the pod.
         context: for the message.
 
     Raises:
         BackendError: it may not; with what is missing and the option that prints it.
     """
-    asked = _reviews(_of_pod_run("pod"), {"pod": namespace})
-    _check(may, asked, "--pod-run", context)
+    asked = _reviews(_more(extra, "pod"), {"pod": namespace})
+    _check(may, asked, f"--{extra}", context)
 
 
 def _check(
@@ -231,8 +247,7 @@ def manifest(
     account: str,
     namespace: str = "default",
     istio_namespace: str = "istio-system",
-    *,
-    pod_run: bool = False,
+    extras: Iterable[Extra] = (),
 ) -> list[dict[str, Any]]:
     """The roles with their bindings, as Kubernetes objects.
 
@@ -241,16 +256,17 @@ def manifest(
         account: ``NAMESPACE:NAME`` of a ServiceAccount, ``user:NAME`` or ``group:NAME``.
         namespace: of the test pod or workload.
         istio_namespace: the mesh's root namespace.
-        pod_run: whether ``egress.pod.run`` is used.
+        extras: what is used beyond.
 
     Raises:
         ValueError: the account is none of these.
     """
     subject = _subject(account)
     name = f"pytest-egress-{mode}"
+    wanted = tuple(extras)
     found: list[dict[str, Any]] = []
     for where, inside in (("everywhere", ""), ("pod", namespace), ("istio", istio_namespace)):
-        some = [it for it in rules(mode, pod_run=pod_run) if it.where == where]
+        some = [it for it in rules(mode, wanted) if it.where == where]
         if some:
             role = f"{name}-mesh" if where == "istio" else name
             found += _role(role, inside, some, subject)

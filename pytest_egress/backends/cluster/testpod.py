@@ -56,6 +56,7 @@ class TestPod:
         own_log: the proxy's own access log is read: it has no logger of ours.
         container: where probes start.
         images: how images of the user's are brought into it; None: they are not.
+        files: that its sidecar has, by their paths.
     """
 
     __test__ = False  # to pytest it is no test
@@ -74,6 +75,7 @@ class TestPod:
         own_log: bool = False,
         container: str = CONTAINER,
         images: Images | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         self.namespace = namespace
         self.name = name
@@ -85,6 +87,7 @@ class TestPod:
         if not own_log:
             self.witness = Witness(directory / "witness.sock", reading)
         self.closed = False
+        self.files = dict(files or {})
         #: Told of each name that is looked up in the pod, and of the answer.
         self.heard: Callable[[str, DnsAnswer], None] | None = None
         self._tried_since = 0.0

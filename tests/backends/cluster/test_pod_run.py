@@ -8,7 +8,7 @@ import pytest
 
 from pytest_egress.backends.cluster.commands import Marks, _plain
 from pytest_egress.backends.cluster.ephemeral import failed, state, stuck
-from pytest_egress.backends.cluster.rbac import Review, check_pod_run
+from pytest_egress.backends.cluster.rbac import Review, check_extra
 from pytest_egress.errors import BackendError
 
 
@@ -71,7 +71,7 @@ def test_rights() -> None:
         return review.verb != "*" and review.resource != "pods/attach"
 
     with pytest.raises(BackendError, match="context staging lacks rights") as caught:
-        check_pod_run(may, "shop", "staging")
+        check_extra(may, "pod-run", "shop", "staging")
     assert sorted(asked) == [
         "* *.* in all namespaces",
         "create pods/attach in namespace shop",

@@ -46,12 +46,14 @@ def test_what_is_printed_is_what_is_checked(mode: Mode) -> None:
 @pytest.mark.parametrize(("mode", "where"), [("isolated", ""), ("deployed", "shop")])
 def test_images_need_more(mode: Mode, where: str) -> None:
     """Only who runs them is granted that."""
-    more = granted(manifest(mode, "ci:tests", "shop", pod_run=True))
+    more = granted(manifest(mode, "ci:tests", "shop", extras=["pod-run"]))
     assert more - granted(manifest(mode, "ci:tests", "shop")) == {
         ("patch", "", "pods/ephemeralcontainers", where),
         ("create", "", "pods/attach", where),
         ("get", "", "pods/attach", where),
     }
+    more = granted(manifest(mode, "ci:tests", "shop", extras=["certificates"]))
+    assert more - granted(manifest(mode, "ci:tests", "shop")) == {("create", "", "secrets", where)}
 
 
 def test_rights_that_are_missing_are_told_at_once() -> None:

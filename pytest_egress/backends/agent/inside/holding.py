@@ -23,6 +23,7 @@ from pytest_egress.backends.agent.inside.wire import unpack
 __all__ = ["Holding", "let_go", "sibling", "trace_to_exec"]
 
 _LOOK = 0.002  # seconds between two looks; a runtime prepares a program's start for 20 ms and more
+_MISSES = 500  # looks at a process that has its program, until the event is given up
 _WALL = 0x40000000  # of waitpid: whatever kind of child it is
 _CONT, _DETACH, _SEIZE = 7, 17, 0x4206
 _TRACE_EXEC, _KILL_WITH_TRACER, _EXEC_EVENT = 0x10, 0x100000, 4
@@ -191,13 +192,16 @@ def trace_to_exec(pid: int) -> None:
         ProcessLookupError: it has ended without one.
         OSError: it may not be traced, or its program had begun already.
     """
+    _must_be_waiting(pid)
     _ptrace(_SEIZE, pid, _TRACE_EXEC | _KILL_WITH_TRACER)
-    name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
-    if not _RUNTIME.match(name):
-        raise OSError(f"its program ({name}) had begun before it was seen")
+    misses = 0
     while True:
         found, status = os.waitpid(pid, os.WNOHANG | _WALL)
         if not found:
+            # The event comes soon after the program's name, unless both came before the tracing.
+            misses += not _RUNTIME.match(_name(pid))
+            if misses > _MISSES:
+                _must_be_waiting(pid)
             time.sleep(_LOOK)
             continue
         if not os.WIFSTOPPED(status):
@@ -206,6 +210,19 @@ def trace_to_exec(pid: int) -> None:
         if event == _EXEC_EVENT:
             return
         _ptrace(_CONT, pid, 0 if event else number)
+
+
+def _must_be_waiting(pid: int) -> None:
+    name = _name(pid)
+    if not _RUNTIME.match(name):
+        raise OSError(f"its program ({name}) had begun before it was seen")
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+    except FileNotFoundError:
+        raise ProcessLookupError(f"the process {pid} has ended") from None
 
 
 def let_go(pid: int) -> None:
