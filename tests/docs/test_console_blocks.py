@@ -26,7 +26,7 @@ def _commands(page: Page) -> Iterator[tuple[str, str]]:
             yield command, output
 
 
-def _matches(shown: str, real: str) -> bool:
+def matches(shown: str, real: str) -> bool:
     """Whether the output is the one shown; ``...`` stands for anything."""
     pattern = re.escape(shown.strip()).replace(r"\.\.\.", ".*")
     return re.fullmatch(pattern, real.strip(), re.DOTALL) is not None
@@ -66,7 +66,7 @@ def test_output_is_real(
             code = _exit_code(words[1:])
             streams = capsys.readouterr()
             real = streams.out + streams.err
-            assert _matches(shown, real), f"{page.name}: $ {command}\n{real}"
+            assert matches(shown, real), f"{page.name}: $ {command}\n{real}"
         elif words[0] == "pytest":
             done = subprocess.run(
                 [sys.executable, "-m", *words, "-p", "no:cacheprovider"],
@@ -75,11 +75,11 @@ def test_output_is_real(
                 check=False,
             )
             code = done.returncode
-            assert _matches(shown, done.stdout), f"{page.name}: $ {command}\n{done.stdout}"
+            assert matches(shown, done.stdout), f"{page.name}: $ {command}\n{done.stdout}"
         elif words[0] == "cat":
             path = tmp_path / words[1]
             if path.exists():
-                assert _matches(shown, path.read_text("utf-8")), f"{page.name}: $ {command}"
+                assert matches(shown, path.read_text("utf-8")), f"{page.name}: $ {command}"
             else:
                 path.write_text(shown, encoding="utf-8")
         elif words == ["echo", "$?"]:
