@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -97,8 +98,13 @@ class Comparing:
 
     def pytest_unconfigure(self) -> None:
         """Close the backends that no fixture closes."""
+        from pytest_egress.errors import BackendError
+
         while self._own:
-            self._own.popitem()[1].close()
+            try:
+                self._own.popitem()[1].close()
+            except BackendError as error:  # noqa: PERF203  no test is left that it is an error of
+                print(f"egress: {error}", file=sys.__stderr__)
 
     def open(self, item: pytest.Item) -> Sightings:
         """Where what a test sees is kept."""

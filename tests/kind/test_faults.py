@@ -6,16 +6,18 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pytest_egress.backends.cluster import place
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.backend import ClusterBackend
 from pytest_egress.backends.cluster.leftovers import namespaces, sweep
 from pytest_egress.backends.cluster.meshes import members
+from pytest_egress.backends.cluster.pod import Injected
 from pytest_egress.backends.cluster.rbac import Review
 from pytest_egress.backends.ownership import HOST, PID, STARTED, labels
 from pytest_egress.contract import loads
@@ -69,6 +71,57 @@ def test_deleted_pod_is_told(own: ClusterBackend, pod_egress: Egress) -> None:
     with pytest.raises(BackendError, match="was lost: it is"):
         pod.check()
     assert pod_egress.get("https://api.example.com").reachable  # in another pod
+
+
+def _evicted_by_the_kubelet(api: Api, path: str) -> None:
+    # Past its deadline a pod fails as under pressure of memory or disk: it stays, its phase Failed.
+    api.patch(path, {"spec": {"activeDeadlineSeconds": 1}}, "give the pod a deadline")
+
+
+def _evicted_by_an_administrator(api: Api, path: str) -> None:
+    space, _, name = path.removeprefix("/api/v1/namespaces/").partition("/pods/")
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": space},
+    }
+    api.create(f"{path}/eviction", body, "evict the pod")
+
+
+@pytest.mark.parametrize("evict", [_evicted_by_the_kubelet, _evicted_by_an_administrator])
+def test_evicted_pod_is_replaced(
+    own: ClusterBackend, pod_egress: Egress, evict: Callable[[Api, str], None]
+) -> None:
+    """Until its loss is seen, nothing is proven; then there is a pod again."""
+    pod = members(own.enforce(pod_egress.contract, pod_egress.workload))[0].pod
+    evict(own.api, pod.path)
+    deadline = time.monotonic() + 60
+    seen = [pod_egress.get("https://api.example.com").verdict]
+    while Verdict.INCONCLUSIVE not in seen or seen[-1] is not Verdict.REACHABLE:
+        assert time.monotonic() < deadline
+        seen.append(pod_egress.get("https://api.example.com").verdict)
+    assert set(seen) == {Verdict.REACHABLE, Verdict.INCONCLUSIVE}
+    mesh = own.enforce(pod_egress.contract, pod_egress.workload)
+    assert members(mesh)[0].pod is not pod
+
+
+def test_sidecar_that_does_not_get_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own log and the pod's events tell of it: here the way to istiod leads nowhere."""
+
+    def nowhere(_api: Api, seen: Injected) -> dict[str, str]:
+        return {seen.discovery[0]: "192.0.2.1"}
+
+    monkeypatch.setattr(place, "istiod_addresses", nowhere)
+    backend = ClusterBackend(Api(), pod_image=IMAGE, timeout=15.0)
+    begun = time.monotonic()
+    try:
+        with pytest.raises(BackendError, match="after 15 s: ") as caught:
+            _ = Egress(backend, loads(CONTRACT)).mesh
+    finally:
+        backend.close()
+    assert time.monotonic() - begun < 45
+    assert "istio-proxy: " in caught.value.output
+    assert "istiod (/debug/syncz) does not know this proxy" in caught.value.output
 
 
 def test_deleted_namespace_is_made_anew(own: ClusterBackend, pod_egress: Egress) -> None:

@@ -223,7 +223,8 @@ class Api:
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
         who = self._credentials()
         return self._call(
-            doing, lambda: ExecStream(client.configuration, who, path, container, argv)
+            doing,
+            lambda: ExecStream(client.configuration, who, path, container, argv, self._timeout),
         )
 
     def _credentials(self) -> dict[str, str]:
@@ -244,7 +245,9 @@ class Api:
         who = self._credentials()
         return self._call(
             f"attach to a container of {namespace}/{pod}",
-            lambda: AttachStream(client.configuration, who, path, container, feed=feed),
+            lambda: AttachStream(
+                client.configuration, who, path, container, self._timeout, feed=feed
+            ),
         )
 
     def _request(

@@ -47,6 +47,7 @@ class Applied:
         self._keep = keep
         self._say = say
         self._namespaces: set[str] = set()
+        self._asked_for: set[str] = set()  # those whose making was not answered as well
         self._objects: dict[tuple[str, str, str], Placed] = {}
         self._born: dict[tuple[str, str, str], str] = {}  # by the cluster's clock
         self._current: tuple[Contract, Workload] | None = None
@@ -60,10 +61,17 @@ class Applied:
         from pytest_egress.backends.ownership import labels
 
         for name in names:
-            if name not in self._namespaces:
-                body = namespace(name, labels(keep=self._keep), self._revision)
+            if name in self._namespaces:
+                continue
+            body = namespace(name, labels(keep=self._keep), self._revision)
+            again = name in self._asked_for
+            self._asked_for.add(name)
+            try:
                 self._api.create("/api/v1/namespaces", body, f"make the namespace {name}")
-                self._namespaces.add(name)
+            except ApiError as error:
+                if not again or error.status != 409:
+                    raise
+            self._namespaces.add(name)
 
     def use(self, contract: Contract, workload: Workload, spaces: Iterable[str]) -> None:
         """Put a contract in the place of the one before, the control last.
@@ -119,14 +127,21 @@ class Applied:
             list(executor.map(self._put, control.values()))
 
     def close(self) -> None:
-        """Remove every namespace. Twice is once."""
-        names, self._namespaces = self._namespaces, set()
+        """Remove every namespace. Twice is once.
+
+        Raises:
+            BackendError: the cluster does not remove them; with their names.
+        """
+        from pytest_egress.backends.cluster.leftovers import delete_all
+
+        names, self._asked_for = self._asked_for, set()
+        self._namespaces.clear()
         self._objects.clear()
         self._born.clear()
         self._current = None
         if not self._keep:
-            for name in sorted(names):
-                self._api.delete(f"/api/v1/namespaces/{name}", f"delete the namespace {name}")
+            paths = {f"namespace {it}": f"/api/v1/namespaces/{it}" for it in sorted(names)}
+            delete_all(self._api, paths)
 
     def _control(self, spaces: Iterable[str]) -> dict[tuple[str, str, str], Placed]:
         """The control's objects of the next step."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pytest_egress.backends.cluster.api import Api
@@ -167,17 +168,22 @@ class ClusterBackend:
             self._outside.reset()
 
     def close(self) -> None:
-        """Remove the run's namespaces, stop the outside. Twice is once."""
+        """Remove the run's namespaces, stop the outside. Twice is once.
+
+        Raises:
+            BackendError: the cluster does not remove them; with their names.
+        """
         with self._lock:
             place, self._place = self._place, None
             outside, self._outside = self._outside, None
             private, self._private = self._private, None
-        if place is not None:
-            place.close()
-        if outside is not None:
-            outside.stop()
-        if private is not None:
-            private.close()
+        with ExitStack() as stack:  # one that fails keeps none of the others
+            if private is not None:
+                stack.callback(private.close)
+            if outside is not None:
+                stack.callback(outside.stop)
+            if place is not None:
+                place.close()
 
     def place(self) -> Place | Deployed:
         """The run's own part of the cluster, begun on first use.

@@ -13,9 +13,26 @@ from pytest_egress.errors import BackendError
 
 __all__ = ["Borrowed", "borrow"]
 
-# Ends when it is told to: a container of this kind cannot be removed.
-_IDLE = "import signal; signal.sigwait([signal.SIGTERM, signal.SIGINT])"
-_BLOCK = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])"
+# A container of this kind cannot be removed: it ends when it is told to, and when no agent has run
+# in it for a minute, because the run was killed.
+_IDLE = """
+import os, signal
+from pathlib import Path
+ends = [signal.SIGTERM, signal.SIGINT]
+signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+own = Path("/proc") / str(os.getpid()) / "cmdline"
+agent = b"agent" + b".inside"
+def lines():
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        if path != own:
+            try:
+                yield path.read_bytes()
+            except OSError:
+                pass
+alone = 0
+while alone < 60 and signal.sigtimedwait(ends, 5) is None:
+    alone = 0 if any(agent in line for line in lines()) else alone + 5
+"""
 _END = ["python3", "-c", "import os, signal; os.kill(1, signal.SIGTERM)"]
 _KINDS = {
     "deploy": ("apps/v1", "deployments"),
@@ -67,7 +84,7 @@ def borrow(api: Api, namespace: str, workload: str, image: str) -> Borrowed:
         "name": container,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-c", f"{_BLOCK}; {_IDLE}"],
+        "command": ["python3", "-c", _IDLE],
     }
     add(api, pod, body, f"add a container to the pod {namespace}/{name}")
     return Borrowed(name, container, pod["metadata"].get("labels", {}))

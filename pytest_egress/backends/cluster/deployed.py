@@ -18,7 +18,7 @@ from pytest_egress.backends.cluster.keeper import Images
 from pytest_egress.backends.cluster.layout import PLURALS, resources
 from pytest_egress.backends.cluster.meshes import Meshes, members
 from pytest_egress.backends.cluster.pod import injected, pod_of
-from pytest_egress.backends.cluster.progress import Say
+from pytest_egress.backends.cluster.progress import Say, step
 from pytest_egress.backends.cluster.proxy import SidecarProxy
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.backends.cluster.testpod import TestPod
@@ -120,7 +120,13 @@ class Deployed:
             return mesh
 
     def close(self) -> None:
-        """Remove the pods. Twice is once."""
+        """Remove the pods. Twice is once.
+
+        Raises:
+            BackendError: the cluster does not remove them; with their names.
+        """
+        from pytest_egress.backends.cluster.leftovers import delete_all
+
         with self._lock:
             proxies, self._proxies = self._proxies, []
             self._meshes.clear()
@@ -129,8 +135,10 @@ class Deployed:
                 with contextlib.suppress(BackendError):  # the container ends, and takes it along
                     proxy.pod.agent.exec(proxy.end, timeout=5.0)
             proxy.pod.close()
-            if not self._keep and not proxy.end:
-                self._api.delete(proxy.pod.path, f"delete the pod {proxy.pod.name}", grace=0)
+        own = [it.pod for _, it in proxies if not it.end]
+        if not self._keep:
+            paths = {f"pod {it.namespace}/{it.name}": it.path for it in own}
+            delete_all(self._api, paths, grace=0)
 
     def _sidecars(self, contract: Contract, workload: Workload) -> list[DeployedProxy]:
         """Those that a workload's probes go through; pods that are gone are left out.
@@ -138,6 +146,7 @@ class Deployed:
         Raises:
             BackendError: a pod cannot be made.
         """
+        from pytest_egress.backends.cluster.leftovers import delete_all, sweep
         from pytest_egress.backends.cluster.rbac import check
 
         found = [known for seen_by, known in self._proxies if seen_by == workload]
@@ -155,7 +164,10 @@ class Deployed:
         space = workload.namespace
         if space not in self._checked:
             mode: Mode = "workload" if self._source else "deployed"
-            check(self._api.may, mode, space, context=self._api.context)
+            with step("asking for this account's rights", self._say):
+                check(self._api.may, mode, space, context=self._api.context)
+                if not self._source:
+                    sweep(self._api, space)
             self._checked.add(space)
         self._refuse_ambient(space)
         if self._source:
@@ -175,8 +187,12 @@ class Deployed:
         except BaseException:
             for pod, _ in made:
                 pod.close()
-                if not self._keep:
-                    self._api.delete(pod.path, f"delete the pod {pod.name}", grace=0)
+            if not self._keep:
+                paths = {f"pod {space}/{pod.name}": pod.path for pod, _ in made}
+                try:
+                    delete_all(self._api, paths, grace=0)
+                except BackendError as error:  # what has failed first is what is raised
+                    self._say(str(error))
             raise
         self._proxies += [(workload, proxy) for proxy in proxies]
         return proxies

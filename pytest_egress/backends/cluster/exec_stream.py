@@ -16,6 +16,7 @@ _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
 _STREAMS = ("stdin", "stdout", "stderr")
 _CLOSE = 255  # of the protocol's version 5: a channel ends, the others go on
 _HALF_CLOSING = "v5.channel.k8s.io"
+_PROTOCOLS = f"{_HALF_CLOSING},v4.channel.k8s.io"
 _PIECE = 32768  # bytes of one message: what every part on the way takes
 
 
@@ -27,6 +28,7 @@ class _Channels:
         headers: that say who asks.
         path: at the API server.
         query: of the request.
+        timeout: seconds that each answer may take until the stream is there.
 
     Raises:
         OSError: there is no connection.
@@ -39,13 +41,11 @@ class _Channels:
         headers: Mapping[str, str],
         path: str,
         query: Iterable[tuple[str, str]],
+        timeout: float,
     ) -> None:
-        # Not the generated API: to import it takes as long as a probe of a hundred hosts.
-        from kubernetes.stream.ws_client import create_websocket
-
         server = str(configuration.host).replace("http", "ws", 1)
         url = f"{server}{path}?{urlencode(list(query))}"
-        self._ws = create_websocket(configuration, url, dict(headers))
+        self._ws = _connect(configuration, url, headers, timeout)
         self._ws.settimeout(None)
         # Whatever captures this process's sockets must not meet what is waited for here.
         self._socket: socket.socket = self._ws.sock
@@ -109,6 +109,7 @@ class ExecStream(_Channels):
         pod: its path at the API server.
         container: in it.
         argv: program and arguments.
+        timeout: seconds that each answer may take until the command has started.
 
     Raises:
         OSError: there is no connection.
@@ -122,10 +123,11 @@ class ExecStream(_Channels):
         pod: str,
         container: str,
         argv: Sequence[str],
+        timeout: float,
     ) -> None:
         query = [("command", it) for it in argv]
         query += [("container", container), *((it, "true") for it in _STREAMS)]
-        super().__init__(configuration, headers, f"{pod}/exec", query)
+        super().__init__(configuration, headers, f"{pod}/exec", query, timeout)
         self._complaint = b""
 
     def read(self) -> bytes:
@@ -150,6 +152,7 @@ class AttachStream(_Channels):
         headers: that say who asks.
         pod: its path at the API server.
         container: in it.
+        timeout: seconds that each answer may take until the stream is there.
         feed: whether it is its input.
 
     Raises:
@@ -163,12 +166,13 @@ class AttachStream(_Channels):
         headers: Mapping[str, str],
         pod: str,
         container: str,
+        timeout: float,
         *,
         feed: bool,
     ) -> None:
         wanted = _STREAMS[:1] if feed else _STREAMS[1:]
         query = [("container", container), *((it, str(it in wanted).lower()) for it in _STREAMS)]
-        super().__init__(configuration, headers, f"{pod}/attach", query)
+        super().__init__(configuration, headers, f"{pod}/attach", query, timeout)
 
     def end_input(self) -> None:
         """End the container's input, all that was sent before comes first."""
@@ -181,6 +185,43 @@ class AttachStream(_Channels):
                 self._ws.send_close()
         except WebSocketException as error:
             raise OSError(str(error)) from error
+
+
+def _connect(configuration: Any, url: str, headers: Mapping[str, str], timeout: float) -> Any:
+    """Open a WebSocket; the client library's own way to it waits for ever.
+
+    Its generated API is not used either: to import it takes as long as a probe of a hundred hosts.
+    """
+    import ssl
+
+    from kubernetes.stream.ws_client import websocket_proxycare
+    from websocket import WebSocket
+
+    tls: dict[str, Any] = {"cert_reqs": ssl.CERT_NONE}
+    if configuration.verify_ssl:
+        # Without a CA of the cluster's own those of the system count.
+        authority = {"ca_certs": configuration.ssl_ca_cert} if configuration.ssl_ca_cert else {}
+        tls = {"cert_reqs": ssl.CERT_REQUIRED, **authority}
+    if configuration.assert_hostname is not None:
+        tls["check_hostname"] = configuration.assert_hostname
+    for key, value in (
+        ("certfile", configuration.cert_file),
+        ("keyfile", configuration.key_file),
+        ("server_hostname", configuration.tls_server_name),
+    ):
+        if value:
+            tls[key] = value
+    header = [f"{key}: {value}" for key, value in headers.items()]
+    options: dict[str, Any] = {"header": [*header, f"sec-websocket-protocol: {_PROTOCOLS}"]}
+    if configuration.proxy or configuration.proxy_headers:
+        options = websocket_proxycare(options, configuration, url, dict(headers))
+    found = WebSocket(sslopt=tls, skip_utf8_validation=False)
+    try:
+        found.connect(url, timeout=timeout, **options)
+    except BaseException:
+        found.shutdown()
+        raise
+    return found
 
 
 def read_all(stream: ExecStream, timeout: float) -> str:

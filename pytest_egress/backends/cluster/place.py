@@ -19,11 +19,11 @@ from pytest_egress.backends.cluster.pod import (
     pod_of,
     witness_filter,
 )
-from pytest_egress.backends.cluster.progress import Say
+from pytest_egress.backends.cluster.progress import Say, step
 from pytest_egress.backends.cluster.proxy import SidecarProxy
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.backends.cluster.serving import Serving
-from pytest_egress.backends.cluster.testpod import TestPod
+from pytest_egress.backends.cluster.testpod import PodLostError, TestPod
 from pytest_egress.backends.spread import at_once
 from pytest_egress.errors import BackendError
 
@@ -107,21 +107,32 @@ class Place:
             BackendError: the cluster cannot do it.
         """
         with self._lock:
-            generation = self._outside.dns_generation
-            self._must_be_there()
+            try:
+                return self._enforce(contract, workload)
+            except PodLostError as error:
+                self._say(error.tried)
+                return self._enforce(contract, workload)
+
+    def _enforce(self, contract: Contract, workload: Workload) -> ClusterMesh | Spread[ClusterMesh]:
+        generation = self._outside.dns_generation
+        self._must_be_there()
+        proxies = self._sidecars(workload, contract)
+        if any(it.stale(generation) for it in self._meshes.enforcing(contract, workload)):
+            self._let_forget(proxies)
             proxies = self._sidecars(workload, contract)
-            if any(it.stale(generation) for it in self._meshes.enforcing(contract, workload)):
-                self._let_forget(proxies)
-                proxies = self._sidecars(workload, contract)
-            self._serving.serve(contract, workload, self._applied)
-            self._applied.use(contract, workload, self._spaces())
-            mesh = self._meshes.of(contract, workload, proxies, generation)
-            self._update(members(mesh), contract, workload)
-            mesh.prepare()
-            return mesh
+        self._serving.serve(contract, workload, self._applied)
+        self._applied.use(contract, workload, self._spaces())
+        mesh = self._meshes.of(contract, workload, proxies, generation)
+        self._update(members(mesh), contract, workload)
+        mesh.prepare()
+        return mesh
 
     def close(self) -> None:
-        """Remove every namespace, let go of the pods. Twice is once."""
+        """Remove every namespace, let go of the pods. Twice is once.
+
+        Raises:
+            BackendError: the cluster does not remove them; with their names.
+        """
         with self._lock:
             for _, proxy in self._proxies:
                 proxy.pod.close()
@@ -248,8 +259,9 @@ class Place:
 
         if self._begun:
             return
-        check(self._api.may, "isolated", "", context=self._api.context)
-        sweep(self._api)
+        with step("asking for this account's rights", self._say):
+            check(self._api.may, "isolated", "", context=self._api.context)
+            sweep(self._api)
         self._begun = True
 
     def _sidecars(self, workload: Workload, contract: Contract) -> list[SidecarProxy]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["failing", "not_begun", "not_running", "runs", "unready"]
+__all__ = ["failing", "not_begun", "not_running", "runs", "stays", "unready"]
 
 
 def not_running(pod: Mapping[str, Any], container: str) -> str:
@@ -41,6 +41,12 @@ def failing(pod: Mapping[str, Any]) -> str:
             if ended and ended.get("exitCode"):
                 return f"{container['name']} ended with exit status {ended['exitCode']}"
     return ""
+
+
+def stays(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is there and not about to go; what has failed in it starts again."""
+    gone = not pod or "deletionTimestamp" in pod.get("metadata", {})
+    return not gone and pod.get("status", {}).get("phase") != "Failed"
 
 
 def not_begun(pod: Mapping[str, Any]) -> str:

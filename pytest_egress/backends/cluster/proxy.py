@@ -68,6 +68,7 @@ class SidecarProxy:
         """Return once the proxy has all that was applied up to `generation`.
 
         Raises:
+            PodLostError: its pod is no more.
             BackendError: it has not within ``timeout`` seconds; with what it and istiod say.
         """
         what = f"waiting until the proxy of {self.pod.namespace}/{self.pod.name} has the contract"
@@ -75,6 +76,7 @@ class SidecarProxy:
         def missing() -> str:
             failure = self._control()
             if failure.startswith(_GONE):
+                self.control_failure = failure
                 self.pod.check()
             # The control passes as soon as its own listener does, and the routes are there.
             if not failure and (warming := self.pod.warming()):

@@ -16,7 +16,14 @@ from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.exec_stream import read_all
 from pytest_egress.backends.cluster.keeper import Images, Keeper
 from pytest_egress.backends.cluster.pod import CONTAINER, OUTSIDE_PORTS, PROXY, WITNESS_PORT
-from pytest_egress.backends.cluster.podstatus import failing, not_begun, not_running, runs, unready
+from pytest_egress.backends.cluster.podstatus import (
+    failing,
+    not_begun,
+    not_running,
+    runs,
+    stays,
+    unready,
+)
 from pytest_egress.backends.cluster.progress import Say, until
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.backends.witness import Witness
@@ -24,7 +31,7 @@ from pytest_egress.errors import BackendError
 from pytest_egress.probe import DnsAnswer, Options, Target
 from pytest_egress.upstream import Outside
 
-__all__ = ["ProxySilentError", "TestPod", "read_events"]
+__all__ = ["PodLostError", "ProxySilentError", "TestPod", "read_events"]
 
 _ADMIN = "http://127.0.0.1:15000"
 _DOMAIN = "cluster.local"
@@ -35,6 +42,10 @@ _TAIL = 15  # lines of a log in a message
 _TRIED = 3.0  # seconds that the agent is tried before its container is said to run
 _NEVER = frozenset({0, 401, 403})  # statuses that a moment later are the same
 _LARGE = 1 << 28  # bytes of the proxy's own description of itself
+
+
+class PodLostError(BackendError):
+    """The test pod was deleted or evicted: another one is needed."""
 
 
 class ProxySilentError(BackendError):
@@ -196,11 +207,12 @@ class TestPod:
         """Return if the pod is still the one that was started.
 
         Raises:
-            BackendError: it has gone, or one of its containers has failed.
+            PodLostError: it has gone, or will have in a moment.
         """
-        missing = failing(self._read())
-        if missing:
-            raise BackendError(
+        pod = self._read()
+        missing = failing(pod)
+        if missing and not stays(pod):
+            raise PodLostError(
                 f"the test pod {self.namespace}/{self.name} was lost: {missing}", self.describe()
             )
 
@@ -210,14 +222,7 @@ class TestPod:
         Raises:
             ApiError: the cluster does not tell.
         """
-        try:
-            pod = self._api.get(self.path, f"read the pod {self.name}")
-        except ApiError as error:
-            if error.status == 404:
-                return False
-            raise
-        deleted = "deletionTimestamp" in pod.get("metadata", {})
-        return not deleted and pod.get("status", {}).get("phase") != "Failed"
+        return stays(self._read())
 
     def admin(self, path: str) -> str:
         """Ask the proxy itself: ``config_dump``, ``clusters``, ``stats`` ...

@@ -43,15 +43,23 @@ class KindBackend(ClusterBackend):
         return f"kind (cluster {self._wanted.name}{live})"
 
     def close(self) -> None:
-        """Remove the run's namespaces, and the cluster if nobody else uses it. Twice is once."""
+        """Remove the run's namespaces, and the cluster if nobody else uses it. Twice is once.
+
+        Raises:
+            BackendError: something of it stays.
+        """
         with self._lock:
             cluster, self._cluster = self._cluster, None
+        left: BackendError | None = None
         try:
             super().close()
+        except BackendError as error:
+            left = error
         finally:
-            if cluster is not None:
-                cluster.leave()
+            removed = cluster is not None and cluster.leave()
             self._api = None
+        if left is not None and not removed:  # with the cluster its namespaces have gone
+            raise left
 
     def _bring(self, image: str) -> None:
         """Give the nodes an image that this machine has."""

@@ -118,10 +118,17 @@ class KindCluster:
                 loaded.result()
             return api
 
-    def leave(self) -> None:
-        """Be done with the cluster; it is removed if nobody else uses it. Twice is once."""
+    def leave(self) -> bool:
+        """Be done with the cluster; it is removed if nobody else uses it. Twice is once.
+
+        Returns:
+            Whether it has been removed.
+
+        Raises:
+            BackendError: it cannot be removed.
+        """
         if not self._entered:
-            return
+            return False
         self._entered = False
         with self._lease.making(self._say):
             last = self._lease.release()
@@ -130,6 +137,8 @@ class KindCluster:
             if last and record and not kept:
                 remove(self.wanted.name, self._say)
                 self._lease.forget()
+                return True
+        return False
 
     def _need_programs(self) -> None:
         """Return if the programs are there: not found only when a cluster has been made."""

@@ -48,9 +48,10 @@ class Cluster:
         assert doing
         self.objects[path] = body
 
-    def delete(self, path: str, doing: str) -> None:
+    def delete(self, path: str, doing: str, *, grace: int | None = None) -> None:
         """Remove an object."""
         assert doing
+        assert grace is None
         del self.objects[path]
 
     def names(self, plural: str) -> set[str]:
