@@ -95,11 +95,11 @@ def parse_answer(data: bytes, query: bytes) -> Message | None:
     if questions != 1:
         raise DnsFormatError(f"an answer with {questions} questions")
     name, at = _name(data, _HEADER)
-    asked, _ = _name(query, _HEADER)
-    if name != asked or data[at : at + 4] != query[-4:]:
+    asked, end = _name(query, _HEADER)  # options may follow the question
+    if name != asked or data[at : at + 4] != query[end : end + 4]:
         return None
     records = _records(data, at + 4, answers) if not truncated else []
-    return _follow(asked, _u16(query, len(query) - 4), records, rcode, truncated=truncated)
+    return _follow(asked, _u16(query, end), records, rcode, truncated=truncated)
 
 
 @dataclass(frozen=True, slots=True)

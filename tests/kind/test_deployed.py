@@ -104,3 +104,11 @@ def test_nothing_but_a_pod_is_made(egress: Egress) -> None:
     assert filters["items"] == []
     maps = api.get(f"/api/v1/namespaces/{SPACE}/configmaps", "list")
     assert not [it for it in maps["items"] if "bootstrap" in it["metadata"]["name"]]
+
+
+def test_image_beside_what_is_deployed(egress: Egress) -> None:
+    """In the test pod, behind the sidecar as it is."""
+    script = "curl --silent --fail https://api.example.com >/dev/null && echo done"
+    done = egress.pod.run(IMAGE, ["sh", "-c", script])
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    assert done.calls.hosts == {"api.example.com"}

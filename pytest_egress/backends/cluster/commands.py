@@ -114,6 +114,7 @@ class AddedCommand:
         self._status: Future[int] = Future()
         self._closed = False
         self._watched = False
+        self._held = False
         self._streams: list[AttachStream] = []
         self._threads: list[threading.Thread] = []
         data = stdin.read()
@@ -240,6 +241,7 @@ class AddedCommand:
             if message["error"]["type"] != "ProcessLookupError":
                 raise _not_held(self._image, str(message["error"]["message"]))
             return False
+        self._held = True
         if PROXY_USER in {message["result"]["uid"], message["result"]["gid"]}:
             raise runs_as_proxy(self._image)
         return True
@@ -299,6 +301,8 @@ class AddedCommand:
         Kubernetes would start it whenever its image is there, between other calls.
         """
         self.close()
+        if self._held:
+            return  # it has been killed
         with contextlib.suppress(BackendError):
             told = state(self._keeper.read(), self._name)
             if "terminated" not in told and not failed(told):
