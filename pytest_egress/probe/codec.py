@@ -10,7 +10,8 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
 
 from .errors import FrameError, ProbeOptionError
 from .result import Headers
@@ -19,25 +20,42 @@ __all__ = ["FRAME_PREFIX", "decode_frame", "encode_frame", "from_json", "to_json
 
 FRAME_PREFIX = "egress-probe"
 _BYTES = "base64"
+_PLAIN = frozenset({str, int, float, bool})
 _Value = TypeVar("_Value")
 
 
-def to_json(value: Any) -> Any:
+class _Field(NamedTuple):
+    """What a field of a dataclass may be, and what it is without a value."""
+
+    kind: Any
+    default: Any
+    required: bool
+
+
+def to_json(value: Any, *, lean: bool = False) -> Any:
     """Return a Target, Options, Attempt or a part of one as plain JSON values.
 
-    Bytes become ``{"base64": ...}``.
+    Bytes become ``{"base64": ...}``. What is ``lean`` has no fields with their defaults.
     """
-    if dataclasses.is_dataclass(value):
-        return {item.name: to_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, bytes):
         import base64
 
         return {_BYTES: base64.b64encode(value).decode("ascii")}
     if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
+        return [to_json(item, lean=lean) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    return value
+        return {str(key): to_json(item, lean=lean) for key, item in value.items()}
+    if not dataclasses.is_dataclass(value):
+        return value
+    found = {}
+    kind: Any = type(value)
+    for name, item in _fields(kind).items():
+        content = getattr(value, name)
+        if not (lean and content == item.default):
+            found[name] = to_json(content, lean=lean)
+    return found
 
 
 def from_json(cls: type[_Value], data: Any) -> _Value:
@@ -85,9 +103,11 @@ def _digest(text: str) -> str:
 
 
 def _read(kind: Any, data: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+    if kind in _PLAIN and type(data) is kind:
+        return data
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _read_dataclass(kind, data, where)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin, arguments = _parts(kind)
     if origin in {types.UnionType, typing.Union}:
         if data is None:
             return None
@@ -103,27 +123,43 @@ def _read(kind: Any, data: Any, where: str) -> Any:
             return tuple(map(_read, arguments, data, [where] * len(data)))
     if origin is Mapping and isinstance(data, dict):
         return {key: _read(arguments[1], item, where) for key, item in data.items()}
-    number = kind is float and isinstance(data, int) and not isinstance(data, bool)
-    if number or (kind in {str, int, float, bool} and type(data) is kind):
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return data
     raise ProbeOptionError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {data!r}")
 
 
-def _read_dataclass(cls: type[Any], data: Any, where: str) -> Any:
+@cache
+def _parts(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """What a type is made from, ``tuple`` of ``tuple[str, int]``, and its arguments."""
+    return typing.get_origin(kind), typing.get_args(kind)
+
+
+def _read_dataclass(cls: Any, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise ProbeOptionError(f"{where}: expected an object, got {data!r}")
-    hints = typing.get_type_hints(cls)
-    known = {item.name: item for item in dataclasses.fields(cls)}
+    known = _fields(cls)
     for name in data:
         if name not in known:
             raise ProbeOptionError(f"{where}: unknown field {name!r}{_hint(name, known)}")
     for name, item in known.items():
-        required = (
-            item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        )
-        if required and name not in data:
+        if item.required and name not in data:
             raise ProbeOptionError(f"{where}: missing field {name!r}")
-    return cls(**{name: _read(hints[name], data[name], f"{where}.{name}") for name in data})
+    return cls(**{name: _read(known[name].kind, data[name], f"{where}.{name}") for name in data})
+
+
+@cache
+def _fields(cls: Any) -> dict[str, _Field]:
+    """The fields of a dataclass; to find out what they may be takes longer than all the rest."""
+    hints = typing.get_type_hints(cls)
+    missing = dataclasses.MISSING
+    return {
+        item.name: _Field(
+            hints[item.name],
+            item.default,
+            item.default is missing and item.default_factory is missing,
+        )
+        for item in dataclasses.fields(cls)
+    }
 
 
 def _bytes(text: Any, where: str) -> bytes:

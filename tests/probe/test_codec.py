@@ -69,12 +69,20 @@ _ATTEMPT = Attempt(
         Attempt("tcp://a.example:1", "dns", completed=True),
     ],
 )
-def test_values_survive_json(value: Any) -> None:
+@pytest.mark.parametrize("lean", [False, True])
+def test_values_survive_json(value: Any, lean: bool) -> None:
     """Each value is equal to itself after JSON, tuples, bytes, headers and all."""
-    decoded = from_json(type(value), json.loads(json.dumps(to_json(value))))
+    decoded = from_json(type(value), json.loads(json.dumps(to_json(value, lean=lean))))
     assert decoded == value
     if isinstance(decoded, Attempt) and decoded.response:
         assert decoded.response.headers.get("a") == "\u00e9"
+
+
+def test_lean_values_have_no_defaults() -> None:
+    """They are most of what an ordinary probe is asked, and says."""
+    attempt = to_json(Attempt("tcp://a.example:1", "dns", completed=True), lean=True)
+    assert set(attempt) == {"target", "stage", "completed", "timings"}
+    assert set(to_json(Options(timeout=1), lean=True)) == {"timeout", "nonce"}
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,8 @@ class Agent:
             result = connection.ask(
                 {
                     "op": "probe",
-                    "target": to_json(target),
-                    "options": to_json(sent),
+                    "target": to_json(target, lean=True),
+                    "options": to_json(sent, lean=True),
                     "ca_file": _file(connection, ca_file),
                     "dns": dns,
                 },

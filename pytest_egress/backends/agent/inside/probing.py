@@ -32,7 +32,7 @@ class Probing:
         options = from_json(Options, request["options"])
         self._dialled.source = ""
         attempt = self._prober(request).attempt(target, options)
-        return {"attempt": to_json(attempt), "source": self._dialled.source}
+        return {"attempt": to_json(attempt, lean=True), "source": self._dialled.source}
 
     def lookup(self, request: dict[str, Any]) -> dict[str, Any]:
         """Look ``name`` up, for the ``family`` A, AAAA or any, within ``timeout`` seconds."""

@@ -10,6 +10,7 @@ __all__ = ["PROTOCOL", "LineError", "Lines", "decode", "encode", "pack", "unpack
 
 PROTOCOL = 1
 _LONGEST = 1 << 28  # bytes; a peer that never ends its line is no peer
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class LineError(ValueError):
@@ -18,7 +19,7 @@ class LineError(ValueError):
 
 def encode(message: dict[str, Any]) -> bytes:
     """Return ``message`` as one line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _encode(message).encode() + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def decode(line: bytes) -> dict[str, Any]:
         LineError: it is not a JSON object.
     """
     try:
-        message = json.loads(line)
+        message = json.loads(line.decode())
     except ValueError:
         message = None
     if not isinstance(message, dict):
