@@ -16,7 +16,7 @@ from pytest_egress.errors import ProbeError
 from pytest_egress.evidence import Evidence
 from pytest_egress.outcome import Outcome, Resolution
 from pytest_egress.probe import Options, Target
-from pytest_egress.probes import Probes
+from pytest_egress.probes import Probes, read_probe
 from pytest_egress.report.declared import declared_by, rule_position
 from pytest_egress.report.explain import explain
 from pytest_egress.report.nearest import matches
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Egress"]
 
+_EACH_POD = 4  # probes under way in a pod, where all are asked for beforehand
 _CONTROL_NAME = "control.pytest-egress.invalid"
 
 
@@ -88,6 +89,14 @@ class Egress(Probes):
     # -- probes ---------------------------------------------------------------------------------
 
     def _attempt(self, target: Target, options: Options) -> Outcome:
+        return self._tell(self._ask(target, options))
+
+    def _tell(self, outcome: Outcome) -> Outcome:
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
+        return outcome
+
+    def _ask(self, target: Target, options: Options) -> Outcome:
         mesh = self.mesh
         observation = mesh.probe(target, options)
         judgement = judge(observation)
@@ -95,7 +104,7 @@ class Egress(Probes):
         declared: tuple[Position, ...] = ()
         if evidence is not None:
             declared = _declared(mesh, evidence)
-        outcome = Outcome(
+        return Outcome(
             str(target),
             judgement,
             observation,
@@ -113,9 +122,11 @@ class Egress(Probes):
             ),
             self.workload,
         )
-        if self._on_outcome is not None:
-            self._on_outcome(outcome)
-        return outcome
+
+    def _ask_ahead(self, probes: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Outcome]:
+        """Make probes at the same time; each is told of (`_tell`) when it is asked for."""
+        attempts = [read_probe(url, self._timeout, options) for url, options in probes]
+        return self._attempt_each(attempts, _EACH_POD * self.mesh.pods, self._ask)
 
     def _attempt_all(self, attempts: list[tuple[Target, Options]], concurrency: int) -> Outcomes:
         from pytest_egress.outcomes import Outcomes
@@ -320,8 +331,6 @@ class Egress(Probes):
         from pytest_egress.matrix import Matrix, read_workloads
 
         urls = tuple(targets)
-        if concurrency is None:
-            concurrency = self.backend.pods
         pods = {
             name: self.as_workload(workload.namespace, workload.labels)
             for name, workload in read_workloads(workloads).items()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pytest_egress.contract.position import Position
     from pytest_egress.egress import Egress
+    from pytest_egress.outcome import Outcome
 
 __all__ = ["Expectation", "Kind", "blocked", "check", "reachable", "resolves"]
 
@@ -74,17 +75,31 @@ def resolves(*names: str, to: Iterable[str] | str | None = None) -> tuple[Expect
     return tuple(Expectation("resolves", _host(name), addresses) for name in _some(names))
 
 
-def check(egress: Egress, expectations: Iterable[Expectation]) -> Iterator[str]:
-    """Probe each expectation and yield one explanation for each that does not hold."""
+def check(
+    egress: Egress, expectations: Iterable[Expectation], outcome: Outcome | None = None
+) -> Iterator[str]:
+    """Probe each expectation and yield one explanation for each that does not hold.
+
+    Args:
+        egress: the pod.
+        expectations: what is expected of it.
+        outcome: of the only expectation, where its probe has been made beforehand.
+    """
     for expectation in expectations:
-        failures = _check_lookup if expectation.kind == "resolves" else _check_probe
-        for failure in failures(egress, expectation):
+        if expectation.kind == "resolves":
+            failures = _check_lookup(egress, expectation)
+        else:
+            failures = _check_probe(egress, expectation, outcome)
+        for failure in failures:
             place = expectation.position
             yield f"{place}: {failure}" if place is not None else failure
 
 
-def _check_probe(egress: Egress, expectation: Expectation) -> Iterator[str]:
-    outcome = egress.probe(expectation.target, **expectation.options)
+def _check_probe(egress: Egress, expectation: Expectation, known: Outcome | None) -> Iterator[str]:
+    if known is None:
+        outcome = egress.probe(expectation.target, **expectation.options)
+    else:
+        outcome = egress._tell(known)  # noqa: SLF001  as its own probe does
     if outcome.verdict.value != expectation.kind.upper():
         yield f"expected {expectation.kind.upper()}, got {outcome.verdict}\n{outcome.explain()}"
     elif expectation.upstream is not None:

@@ -200,7 +200,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         from pytest_egress.expectations import check
 
         pod: Any = item.funcargs["egress"]
-        failures = list(check(pod, _read_expectations(item)))
+        outcome = None
+        if EXPECTATIONS in item.stash:
+            from pytest_egress.collection.ahead import made_ahead
+
+            outcome = made_ahead(item, pod)
+        failures = list(check(pod, _read_expectations(item), outcome))
         if failures:
             item.stash[OUTCOMES].clear()  # the failure itself tells them
             pytest.fail("\n\n".join(failures), pytrace=False)

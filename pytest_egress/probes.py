@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from pytest_egress.errors import ProbeError
@@ -184,27 +184,33 @@ class Probes(ABC):
         """Make all attempts of one probe and judge them."""
 
     def _attempt_urls(
-        self, urls: Iterable[str], concurrency: int, options: Mapping[str, Any]
+        self, urls: Iterable[str], concurrency: int | None, options: Mapping[str, Any]
     ) -> list[tuple[str, Outcome]]:
-        """Probe each URL once, so many at the same time."""
+        """Probe each URL once, so many at the same time; None: as many as there are pods."""
         __tracebackhide__ = True
         each = dict.fromkeys(urls)
+        if concurrency is None:
+            concurrency = self.mesh.pods
         if not each or not isinstance(concurrency, int) or concurrency < 1:
             raise ProbeError("expected at least one target, and a concurrency of 1 or more")
         attempts = [read_probe(url, self._timeout, options) for url in each]
         return list(zip(each, self._attempt_each(attempts, concurrency), strict=True))
 
     def _attempt_each(
-        self, attempts: list[tuple[Target, Options]], concurrency: int
+        self,
+        attempts: list[tuple[Target, Options]],
+        concurrency: int,
+        make: Callable[[Target, Options], Outcome] | None = None,
     ) -> list[Outcome]:
         """Make attempts, so many at the same time; their outcomes in the order given."""
+        make = make or self._attempt
         if concurrency == 1:
-            return [self._attempt(*attempt) for attempt in attempts]
+            return [make(*attempt) for attempt in attempts]
         _ = self.mesh  # started once, not by every thread
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(concurrency, "pytest-egress-probe") as executor:
-            return list(executor.map(lambda attempt: self._attempt(*attempt), attempts))
+            return list(executor.map(lambda attempt: make(*attempt), attempts))
 
 
 def read_probe(url: str, timeout: float, options: Mapping[str, Any]) -> tuple[Target, Options]:

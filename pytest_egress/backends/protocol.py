@@ -99,6 +99,11 @@ class Mesh(Protocol):
     """A contract that is being enforced for one workload."""
 
     @property
+    def pods(self) -> int:
+        """How many test pods probes that are under way at the same time are spread over."""
+        ...
+
+    @property
     def program(self) -> Program:
         """What the proxy was given, in istiod's names."""
         ...
@@ -207,12 +212,10 @@ class Backend(Protocol):
 
     Attributes:
         name: as in ``--egress-backend``.
-        pods: how many test pods probes of one contract and workload are spread over.
         lacking: the capabilities that it does not have, each with the exact reason.
     """
 
     name: str
-    pods: int
 
     @property
     def lacking(self) -> Mapping[Capability, str]:

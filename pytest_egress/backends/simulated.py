@@ -50,6 +50,8 @@ class SimulatedMesh(ABC, Generic[P]):
         gateways: the contract's, held for this mesh.
     """
 
+    pods = 1
+
     def __init__(
         self,
         contract: Contract,

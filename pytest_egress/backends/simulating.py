@@ -45,12 +45,10 @@ class SimulatingBackend(ABC, Generic[M]):
 
     Attributes:
         most_proxies: how many run at a time; the one unused for longest goes first.
-        pods: how many test pods probes of one contract and workload are spread over.
     """
 
     name: str
     most_proxies: int
-    pods = 1
 
     def __init__(
         self,

@@ -77,6 +77,11 @@ class Spread(Generic[M]):
         return tuple(lane.mesh for lane in self._lanes)
 
     @property
+    def pods(self) -> int:
+        """How many there are, those that are lost included."""
+        return len(self._lanes)
+
+    @property
     def first(self) -> M:
         """The definite one: the first that is there."""
         return next((it for it in self.meshes if it.running()), self._lanes[0].mesh)

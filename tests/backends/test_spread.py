@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from pytest_egress.backends.local import LocalBackend
+from pytest_egress.backends.mesh import LocalMesh
 from pytest_egress.backends.spread import Spread, at_once, counts_for_itself
 from pytest_egress.contract import loads
 from pytest_egress.contract.resources import Workload
@@ -213,21 +214,18 @@ def test_what_a_proxy_counts_for_itself(policy: dict[str, Any] | None, counts: b
     assert counts_for_itself(program) is counts
 
 
-def test_backend_that_spreads_probes_a_matrix_at_the_same_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Without a number of its own a matrix has as many under way as there are pods."""
+def test_matrix_asks_all_pods(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a number of its own it has as many probes under way as there are pods."""
     asked: list[int] = []
 
-    def several(_self: Egress, urls: Iterable[str], concurrency: int, _options: Any) -> Any:
+    def several(_self: Egress, attempts: list[Any], concurrency: int) -> list[None]:
         asked.append(concurrency)
-        return [(url, None) for url in urls]
+        return [None] * len(attempts)
 
-    monkeypatch.setattr(Egress, "_attempt_urls", several)
-    backend = LocalBackend()
+    monkeypatch.setattr(Egress, "_attempt_each", several)
     egress = Egress(backend, loads(documents(entry("weather", "api.weather.com", {80: "HTTP"}))))
     egress.matrix(["default"], ["http://api.weather.com"])
-    backend.pods = 4
+    monkeypatch.setattr(LocalMesh, "pods", 4)
     egress.matrix(["default"], ["http://api.weather.com"])
     egress.matrix(["default"], ["http://api.weather.com"], concurrency=2)
     assert asked == [1, 4, 2]

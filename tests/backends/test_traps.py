@@ -41,7 +41,6 @@ class OneMesh:
     """A backend that holds on to one mesh, broken or not; a real one would start another."""
 
     name = "broken"
-    pods = 1
 
     def __init__(self, mesh: LocalMesh) -> None:
         self.mesh = mesh
