@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pytest_egress.backends.agent.own import OwnConnections
+from pytest_egress.backends.cluster.joint import Joint
 from pytest_egress.backends.cluster.layout import (
     CONTROL_ADDRESS,
     CONTROL_HOST,
@@ -54,6 +55,8 @@ class SidecarProxy:
         self.own = OwnConnections()
         self._outside = outside
         self._live = live
+        # Of refusals that come at the same time, one control later than all of them tells.
+        self._still = Joint(self._control)
 
     def configure(self, timeout: float, gateways: object = None) -> None:
         """Nothing: istiod configures it."""
@@ -99,7 +102,7 @@ class SidecarProxy:
         found: tuple[Evidence, ...] = self.witness.wait(source, _RECORD_TIMEOUT)
         if not any(record.cluster and not record.undeclared for record in found):
             # A refusal is believed of a proxy that still has the contract, and passes what it may.
-            self.control_failure = self._control()
+            self.control_failure = self._still()
         return found
 
     def look(self) -> None:
