@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 
 _TIMEOUT = 30.0  # seconds for one request
 _ISTIO = "networking.istio.io"
+_WEBHOOK = "failed calling webhook"
+_ISTIOD = "who serves that webhook does not answer: is istiod running?"
 _HINTS = {
     401: "log in to the cluster again: its credentials are not, or no longer, accepted",
     403: "pytest-egress rbac prints the permissions that this backend needs",
@@ -343,9 +345,8 @@ def _refused(doing: str, status: int, body: bytes | str | None) -> ApiError:
         text = str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
         text = text[-1000:]
-    return ApiError(
-        f"cannot {doing}: the API server says {status}", text, _HINTS.get(status, ""), status
-    )
+    hint = _ISTIOD if _WEBHOOK in text else _HINTS.get(status, "")
+    return ApiError(f"cannot {doing}: the API server says {status}", text, hint, status)
 
 
 def _inside_a_cluster() -> bool:

@@ -27,7 +27,6 @@ def leftovers(get: Get) -> list[Leftover]:
         BackendError: the cluster cannot be asked.
     """
     from pytest_egress.backends.cluster.named import api_of
-    from pytest_egress.setting import parse_workload
 
     api = api_of(get)
     refused: list[ApiError] = []
@@ -42,7 +41,7 @@ def leftovers(get: Get) -> list[Leftover]:
         return []
 
     found = allowed(lambda: namespaces(api))
-    found += allowed(lambda: _pods_anywhere(api, parse_workload(get("workload"))[0]))
+    found += allowed(lambda: _pods_anywhere(api, get("workload")[0]))
     if len(refused) == 2:
         raise refused[0]
     inside = {it.name for it in found if it.kind == "namespace"}

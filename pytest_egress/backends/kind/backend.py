@@ -9,7 +9,7 @@ from pytest_egress.backends.cluster.progress import told
 from pytest_egress.backends.kind.cluster import KindCluster, Wanted, remove
 from pytest_egress.backends.kind.istio import Istio
 from pytest_egress.backends.kind.lease import Lease, leases
-from pytest_egress.backends.ownership import Leftover, Owner
+from pytest_egress.backends.ownership import Leftover, Owner, abandoned
 from pytest_egress.errors import BackendError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class KindBackend(ClusterBackend):
         super().__init__(None, pod_image=wanted.pod_image, keep=wanted.keep, **settings)
         self._wanted = wanted
         self._cluster: KindCluster | None = None
+        self._failure: BackendError | None = None
         self._brought: set[str] = set()
 
     def describe(self) -> str:
@@ -70,10 +71,27 @@ class KindBackend(ClusterBackend):
 
     def _connect(self) -> Api:
         with self._lock:
+            if self._failure is not None:  # it is not waited for again
+                told = self._failure
+                raise BackendError(told.tried, told.output, told.next_step)
             if self._cluster is None:
+                self._sweep()
                 directory = self.directory().subdirectory("k")
                 self._cluster = KindCluster(self._wanted, directory, self.say)
-            return self._cluster.enter()
+            try:
+                return self._cluster.enter()
+            except BackendError as error:
+                self._failure = error
+                raise
+
+    def _sweep(self) -> None:
+        """Remove the clusters of dead runs; the one that is wanted is taken over."""
+        for leftover in abandoned(leftovers(lambda _name: "")):
+            if leftover.name != self._wanted.name:
+                try:
+                    leftover.remove()
+                except BackendError as error:  # it is no reason against another cluster
+                    self.say(str(error))
 
 
 def create(get: Get) -> KindBackend:
@@ -101,7 +119,8 @@ def create(get: Get) -> KindBackend:
 def leftovers(_: Get) -> list[Leftover]:
     """The clusters that runs of this user have made and that are there.
 
-    Left out is one that is in use although the process that has made it is gone.
+    Left out is one that is in use although the process that has made it is gone: whoever uses it
+    last removes it.
     """
     found = []
     for lease in leases():
@@ -119,7 +138,7 @@ def _remover(lease: Lease) -> Callable[[], object]:
         with lease.making(told):
             if lease.in_use():
                 raise BackendError(f"the kind cluster {lease.name} is in use")
-            remove(lease.name, told)
+            remove(lease.name, told, half_made=True)
             lease.forget()
 
     return remover

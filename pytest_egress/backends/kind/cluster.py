@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,6 +24,7 @@ __all__ = ["KindCluster", "Wanted", "remove"]
 _MAKE_TIMEOUT = 600.0  # seconds: the images of a node may have to be pulled first
 _INSTALL_TIMEOUT = 420.0
 _SHORT = 60.0
+_SETTLE = 1.0
 _REMOVE_TIMEOUT = 300.0
 _ASIDE = 4  # things that are done beside the making of a cluster
 
@@ -92,14 +94,14 @@ class KindCluster:
                     "--egress-cluster-name",
                 )
             api = self._reach(config) if there and config else None
-            if there and api is None:
-                if not ours or self._lease.in_use():
-                    raise BackendError(
-                        f"the kind cluster {name} does not answer",
-                        next_step=f"remove it (kind delete cluster --name {name}) and run again",
-                    )
-                remove(name, self._say)  # what a run that was killed has left half-made
+            if there and api is None and (not ours or self._lease.in_use()):
+                raise BackendError(
+                    f"the kind cluster {name} does not answer",
+                    next_step=f"remove it (kind delete cluster --name {name}) and run again",
+                )
             if api is None:
+                if ours and not self._lease.in_use():
+                    remove(name, self._say, half_made=True)
                 self._lease.note({**labels(), "keep": self.wanted.keep or self.wanted.reuse})
                 self._make()
                 api, nodes = self._api(), aside.submit(in_nodes, name)
@@ -114,7 +116,10 @@ class KindCluster:
                 late = {it: lacking.pop(it) for it in list(lacking) if not is_istiod(it)}
                 load(name, lacking, self._say)
                 loaded = aside.submit(load, name, late, self._say)
-                self._install()
+                try:
+                    self._install()
+                except BackendError as error:
+                    raise self._whole(error) from error
                 loaded.result()
             return api
 
@@ -248,6 +253,11 @@ class KindCluster:
             command += ["-f", istio.values]
         run(command, "install Istio", timeout=_INSTALL_TIMEOUT, say=self._say)
 
+    def _whole(self, error: BackendError) -> BackendError:
+        """A failure to install Istio, with what the cluster says of Istio's pods."""
+        told = [error.output, *_troubles(self._api(), "istio-system")]
+        return BackendError(error.tried, "\n".join(filter(None, told)), error.next_step)
+
     def _istioctl_version(self) -> str:
         told = run(
             ["istioctl", "version", "--remote=false", "-o", "json"],
@@ -260,22 +270,61 @@ class KindCluster:
             return ""
 
 
-def remove(name: str, say: Say) -> None:
+def remove(name: str, say: Say, *, half_made: bool = False) -> None:
     """Remove a cluster; one that is not there is removed already.
+
+    Args:
+        name: the cluster's.
+        say: tells that it lasts.
+        half_made: a run may have been killed while it made it. The engine may then still be making
+            a container that was asked for, and list it again although it has been removed.
 
     Raises:
         BackendError: kind cannot.
     """
-    run(
-        ["kind", "delete", "cluster", "--name", name],
-        f"remove the kind cluster {name}",
-        timeout=_REMOVE_TIMEOUT,
-        say=say,
-    )
+    deadline = time.monotonic() + _REMOVE_TIMEOUT
+    times_gone = 0
+    while times_gone < (2 if half_made else 1):
+        if not times_gone:
+            run(
+                ["kind", "delete", "cluster", "--name", name],
+                f"remove the kind cluster {name}",
+                timeout=_REMOVE_TIMEOUT,
+                say=say,
+            )
+        elif half_made:
+            time.sleep(_SETTLE)
+        times_gone = 0 if name in _names() else times_gone + 1
+        if not times_gone:
+            if time.monotonic() > deadline:
+                raise BackendError(f"cannot remove the kind cluster {name}: it is still there")
+            time.sleep(_SETTLE)
+
+
+def _troubles(api: Api, namespace: str) -> Iterator[str]:
+    """What keeps the pods of a namespace from being ready, with their events."""
+    from pytest_egress.backends.cluster.podstatus import failing, unready
+    from pytest_egress.backends.cluster.testpod import read_events
+
+    try:
+        pods = api.get(f"/api/v1/namespaces/{namespace}/pods", "look for pods").get("items", ())
+    except BackendError as error:
+        yield str(error)
+        return
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        if why := failing(pod) or unready(pod):
+            yield f"pod {namespace}/{name}: {why}"
+            yield from read_events(api, namespace, name).splitlines()
 
 
 def _names() -> list[str]:
-    told = run(["kind", "get", "clusters"], "list the kind clusters", timeout=_SHORT)
+    told = run(
+        ["kind", "get", "clusters"],
+        "list the kind clusters",
+        timeout=_SHORT,
+        hint=f"does the container engine run? {engine()} info says so",
+    )
     return told.split()
 
 

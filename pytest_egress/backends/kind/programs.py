@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 
 from pytest_egress.backends.cluster.progress import Say, step
 from pytest_egress.errors import BackendError
@@ -13,6 +15,18 @@ from pytest_egress.errors import BackendError
 __all__ = ["engine", "find", "run"]
 
 _TAIL = 25  # lines of a program's output in a message
+# Reads until the run is gone (kill -9 included), then ends the program and all that it has started:
+# a cluster half-made must not go on being made beside the next run.
+_GUARD = """
+exec 3<&0 </dev/null
+{ while read -r _; do :; done; kill -KILL 0; } <&3 >/dev/null 2>&1 &
+watch=$!
+exec 3<&-
+"$@"
+status=$?
+kill "$watch"
+exit "$status"
+"""
 _HELP = {
     "kind": "install it: https://kind.sigs.k8s.io/docs/user/quick-start/#installation",
     "istioctl": "install it: https://istio.io/latest/docs/setup/getting-started/, or give what it "
@@ -47,44 +61,30 @@ def run(
     *,
     timeout: float,
     say: Say | None = None,
-    step_name: str = "",
-    stdin: str | None = None,
+    hint: str = "",
 ) -> str:
     """Run a program to its end; returns its standard output.
+
+    It does not outlive this process, however that ends, nor does what it has started.
 
     Args:
         arguments: the program's name and what it is given.
         doing: what for, in the words of a failure: ``make the cluster x``.
         timeout: seconds that it may take.
         say: told that it goes on, while it does.
-        step_name: what is then said; empty: ``doing``.
-        stdin: what it reads.
+        hint: what to do when it fails.
 
     Raises:
         BackendError: it is not there, fails or does not end; with the end of its output.
     """
     command = [find(arguments[0]), *arguments[1:]]
-
-    def start() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603  programs that were found by name
-            command,
-            input="" if stdin is None else stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
     try:
-        if say is None:
-            done = start()
-        else:
-            with step(step_name or doing, say):
-                done = start()
+        with nullcontext() if say is None else step(doing, say):
+            done = _guarded(command, timeout)
     except subprocess.TimeoutExpired as error:
         said = f"{_text(error.stdout)}\n{_text(error.stderr)}"
         raise BackendError(
-            f"cannot {doing}: {arguments[0]} has not ended after {timeout:g} s", _tail(said)
+            f"cannot {doing}: {arguments[0]} has not ended after {timeout:g} s", _tail(said), hint
         ) from None
     except OSError as error:
         raise BackendError(f"cannot {doing}", str(error)) from error
@@ -92,8 +92,33 @@ def run(
         raise BackendError(
             f"cannot {doing}: {arguments[0]} ended with exit status {done.returncode}",
             _tail(f"{done.stdout}\n{done.stderr}"),
+            hint,
         )
     return done.stdout
+
+
+def _guarded(command: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a command in a session of its own, which ends with it, with us or after its time."""
+    reading, writing = os.pipe()
+    try:
+        with subprocess.Popen(  # noqa: S603  a constant script, and programs that were found by name
+            ["/bin/sh", "-c", _GUARD, "pytest-egress-guard", *command],
+            stdin=reading,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                output, complaint = process.communicate(timeout=timeout)
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+            return subprocess.CompletedProcess(command, process.returncode, output, complaint)
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def _text(output: bytes | str | None) -> str:

@@ -11,6 +11,7 @@ from pytest_egress.backends.cluster.api import ApiError
 from pytest_egress.backends.cluster.leftovers import delete_all, leftovers, sweep
 from pytest_egress.backends.ownership import PID, STARTED, labels
 from pytest_egress.errors import BackendError
+from pytest_egress.settings import outside_of_pytest
 
 DEAD = {**labels(), PID: "4194305", STARTED: "1"}
 
@@ -46,7 +47,8 @@ def _pod(space: str, name: str, **more: Any) -> dict[str, Any]:
 
 def _found(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(named, "api_of", lambda _get: cluster)
-    return [str(it) for it in leftovers(lambda name: {"workload": "shop/app=web"}[name])]
+    monkeypatch.setenv("PYTEST_EGRESS_WORKLOAD", "shop/app=web")
+    return [str(it) for it in leftovers(outside_of_pytest)]
 
 
 def test_namespaces_and_the_pods_outside_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

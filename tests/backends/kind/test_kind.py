@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_egress.backends.kind import cluster as module
-from pytest_egress.backends.kind.backend import leftovers
+from pytest_egress.backends.kind.backend import KindBackend, leftovers
 from pytest_egress.backends.kind.cluster import KindCluster, Wanted
 from pytest_egress.backends.kind.images import nodes_without
 from pytest_egress.backends.kind.istio import Istio, operator
@@ -221,6 +221,52 @@ def test_cluster_of_a_killed_run_is_found(programs: Programs, tmp_path: Path) ->
     heir.leave()
     assert "kind delete cluster --name mine" in programs.asked()
     assert leftovers(lambda _name: "") == []
+
+
+def test_maker_dies_while_another_uses_it(programs: Programs, tmp_path: Path) -> None:
+    """Nobody takes it away from the other one, who removes it at the end."""
+    programs.clusters.write_text("mine\n")
+    subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], check=False)
+    other = _cluster(tmp_path)
+    other.enter()
+    assert leftovers(lambda _name: "") == []
+    third = _cluster(tmp_path, 2)
+    third.enter()
+    third.leave()
+    assert not any(line.startswith("kind delete") for line in programs.asked())
+    other.leave()
+    assert "kind delete cluster --name mine" in programs.asked()
+
+
+def test_cluster_of_a_killed_run_is_swept_by_a_run_with_another(
+    programs: Programs, tmp_path: Path
+) -> None:
+    """As every other thing that a dead run has left."""
+    programs.clusters.write_text("mine\n")
+    subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], check=False)
+    backend = KindBackend(_wanted(name="other"), say=lambda _line: None)
+    try:
+        assert backend.api.context == "kind-other"
+        assert "kind delete cluster --name mine" in programs.asked()
+        assert [it.name for it in leftovers(lambda _name: "")] == ["other"]
+    finally:
+        backend.close()
+
+
+def test_failure_is_not_waited_for_again(programs: Programs) -> None:
+    """Each test of the run is told the same at once."""
+    Path(f"{programs.clusters}.broken").touch()
+    backend = KindBackend(_wanted(), say=lambda _line: None)
+    try:
+        with pytest.raises(BackendError, match="cannot make the kind cluster mine") as caught:
+            _ = backend.api
+        assert any(line.startswith("kind create") for line in programs.asked())
+        with pytest.raises(BackendError) as again:
+            _ = backend.api
+        assert str(again.value) == str(caught.value)
+        assert programs.asked() == []
+    finally:
+        backend.close()
 
 
 def test_half_made_cluster_of_a_killed_run_is_made_anew(
