@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_egress.envoy import Program
-from pytest_egress.evidence import Evidence
+from pytest_egress.evidence import Evidence, Way
 
 if TYPE_CHECKING:
     from pytest_egress.backends.witness import Witness
 
-__all__ = ["Proxy"]
+__all__ = ["Led", "LedThrough", "Proxy"]
 
 
 class Proxy(Protocol):
@@ -58,4 +58,56 @@ class Proxy(Protocol):
 
     def close(self) -> None:
         """Stop it and remove its directory. Twice is once."""
+        ...
+
+
+class Led(Protocol):
+    """A gateway that a sidecar leads to."""
+
+    @property
+    def name(self) -> str:
+        """Its name and namespace, as in the contract."""
+        ...
+
+    @property
+    def program(self) -> Program:
+        """What its proxy was given."""
+        ...
+
+    @property
+    def proxy(self) -> Proxy:
+        """Its proxy."""
+        ...
+
+
+class LedThrough(Protocol):
+    """The gateways of a contract, as far as a mesh speaks with them."""
+
+    def __iter__(self) -> Iterator[Led]:
+        """Each of them."""
+        ...
+
+    @property
+    def sockets(self) -> Mapping[tuple[str, int], Path]:
+        """Where their pods really listen, by address and port; those missing listen there."""
+        ...
+
+    def wait(self, timeout: float) -> None:
+        """Return once the positive control has passed through each."""
+        ...
+
+    def running(self) -> bool:
+        """Whether all are alive."""
+        ...
+
+    def stale(self, generation: int) -> bool:
+        """Whether a test that begins now needs others; as `SimulatedMesh.stale`."""
+        ...
+
+    def follow(self, evidence: Evidence) -> Way | None:
+        """Where a record of the sidecar led to; None where that is no gateway."""
+        ...
+
+    def release(self) -> None:
+        """Let go of them. Once."""
         ...

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pytest_egress.backends.declaring import certificates_in
-from pytest_egress.backends.mesh_proxy import Proxy
+from pytest_egress.backends.mesh_proxy import LedThrough, Proxy
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.contract.syntax import TLS_PROTOCOLS
@@ -19,15 +19,11 @@ from pytest_egress.envoy import Program
 from pytest_egress.evidence import Evidence, UpstreamProof, Way
 from pytest_egress.probe import Attempt, DnsAnswer, Options, Target
 from pytest_egress.upstream import Outside, Request
+from pytest_egress.upstream.journal import CONTROL_NAME
 from pytest_egress.verdict import Observation
-
-if TYPE_CHECKING:
-    # Read only where a contract has gateways.
-    from pytest_egress.backends.gateways import Gateways
 
 __all__ = ["SimulatedMesh"]
 
-_CONTROL_NAME = "control.pytest-egress.invalid"
 _TOKEN_HEADER = "x-egress-upstream"  # noqa: S105  a header's name
 _CONNECTION_ENDED = frozenset({"UF", "UC"})  # response flags: the upstream connection has ended
 
@@ -63,7 +59,7 @@ class SimulatedMesh(ABC, Generic[P]):
         generation: int,
         *,
         live: bool,
-        gateways: Gateways | None = None,
+        gateways: LedThrough | None = None,
     ) -> None:
         self.contract = contract
         self.workload = workload
@@ -236,6 +232,11 @@ class SimulatedMesh(ABC, Generic[P]):
         signature = b"EGRESS-UPSTREAM " + self._outside.sign(attempt.nonce).encode() + b"\r\n"
         return signature in attempt.received
 
+    def _carrier_of(self, evidence: Evidence) -> str:
+        """Who carries the connections of the proxy that made a record to the outside."""
+        del evidence  # its gateways dial from where the sidecar does
+        return self._carrier
+
     def _accepted(self, evidence: Evidence | None, *, ended: bool = False) -> UpstreamProof | None:
         """What the outside knows of the connection that the proxy opened for this attempt."""
         if self._live or evidence is None or not evidence.upstream_local_address:
@@ -244,7 +245,7 @@ class SimulatedMesh(ABC, Generic[P]):
             evidence.upstream_local_address,
             evidence.upstream_host,
             ended=ended or bool(evidence.response_flags & _CONNECTION_ENDED),
-            carrier=self._carrier,
+            carrier=self._carrier_of(evidence),
         )
         if proof is None or not evidence.rule or evidence.kind != "http":
             return proof  # only a rule sends what a gateway or an HTTP listener has read elsewhere
@@ -272,7 +273,7 @@ class SimulatedMesh(ABC, Generic[P]):
         if self._live:
             silent = attempt.dns is None or attempt.dns.rcode in {"TIMEOUT", "SERVFAIL"}
             return "the system's resolver is not known to work" if silent else ""
-        answer = self.lookup(_CONTROL_NAME, timeout=1.0)
+        answer = self.lookup(CONTROL_NAME, timeout=1.0)
         return "" if answer.addresses else "the pod's name server does not answer at all"
 
 

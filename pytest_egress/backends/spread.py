@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_egress.backends.agent.mesh import AgentMesh
     from pytest_egress.backends.files import File
-    from pytest_egress.backends.gateways import Gateways
+    from pytest_egress.backends.mesh_proxy import LedThrough
     from pytest_egress.backends.protocol import PodCommand, PodSocket
     from pytest_egress.capture.log import Log
     from pytest_egress.contract.contract import Contract
@@ -145,7 +145,7 @@ class Spread(Generic[M]):
         return self.first.program
 
     @property
-    def gateways(self) -> Gateways | None:
+    def gateways(self) -> LedThrough | None:
         """Those of the definite pod; each has its own."""
         return self.first.gateways
 

@@ -72,6 +72,26 @@ class Witness:
                 self._changed.wait(left)
             return self._take(source)
 
+    def pick(
+        self, source: str, wanted: Callable[[Evidence], bool], timeout: float
+    ) -> Evidence | None:
+        """Return one record of ``source`` and forget it, as soon as it is there.
+
+        That is the first one that is wanted; after ``timeout`` seconds there is none.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                records = self._records.get(source, [])
+                found = next(filter(wanted, records), None)
+                if found is not None:
+                    records.remove(found)
+                    return replace(found, filter_chain=_named(found))
+                left = deadline - time.monotonic()
+                if left <= 0 or self._closed:
+                    return None
+                self._changed.wait(left)
+
     def take(self, source: str) -> tuple[Evidence, ...]:
         """Return the records of ``source`` that are there, and forget them."""
         with self._changed:
@@ -107,8 +127,7 @@ class Witness:
 
     def _take(self, source: str) -> tuple[Evidence, ...]:
         return tuple(
-            replace(record, filter_chain="") if record.filter_chain == HTTP_CHAIN else record
-            for record in self._records.pop(source, ())
+            replace(record, filter_chain=_named(record)) for record in self._records.pop(source, ())
         )
 
     def _complete(self, source: str, known: tuple[Evidence, ...]) -> bool:
@@ -182,6 +201,11 @@ class Witness:
             while len(self._records) > _KEEP:
                 self._records.popitem(last=False)
             self._changed.notify_all()
+
+
+def _named(record: Evidence) -> str:
+    """The filter chain as istiod named it."""
+    return "" if record.filter_chain == HTTP_CHAIN else record.filter_chain
 
 
 def _speaks_http(record: Evidence) -> bool:

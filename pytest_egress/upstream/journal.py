@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pytest_egress.received import Request
 from pytest_egress.upstream.record import Connection
 
-__all__ = ["Journal"]
+__all__ = ["CONTROL_NAME", "Journal"]
+
+#: The host of calls that a backend makes by itself, to see that they come through.
+CONTROL_NAME = "control.pytest-egress.invalid"
 
 _KEPT = 10_000  # of each kind: a session of any length stays small
 
@@ -42,7 +45,9 @@ class Journal:
             return list(self._connections)
 
     def add_request(self, request: Request, connection: Connection) -> None:
-        """Keep a request that came over ``connection``."""
+        """Keep a request that came over ``connection``; none of the positive control."""
+        if request.host == CONTROL_NAME:
+            return
         with self._changed:
             self._requests.append(request)
             self._by_id.setdefault(request.id, []).append(request)

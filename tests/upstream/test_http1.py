@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from pytest_egress.upstream import Outside
+from pytest_egress.upstream.journal import CONTROL_NAME
 
 from .clients import connect, exchange, read, resolve
 
@@ -47,6 +48,13 @@ def test_default_answer_on_a_shared_place_knows_the_names_address(outside: Outsi
         f"http://{host}:{port}/", headers={"Host": "api.example.com"}, timeout=5
     ).json()
     assert (answer["upstream"], answer["address"]) == ("api.example.com", address)
+
+
+def test_call_of_the_control_is_answered_and_not_recorded(outside: Outside) -> None:
+    """A backend makes it by itself, whenever it has to see that its calls come through."""
+    answer = requests.get(url(outside), headers={"Host": CONTROL_NAME}, timeout=5)
+    assert answer.headers["x-egress-upstream"] == outside.token
+    assert outside.requests == []
 
 
 def test_request_is_recorded(outside: Outside) -> None:

@@ -243,6 +243,48 @@ class Connection:
             raise
         return ours, str(answer["source"])
 
+    def dial_later(
+        self, address: str, port: int, timeout: float, connected: Callable[[int, str], None]
+    ) -> socket.socket:
+        """As `dial`, for a caller that must not wait; returns this machine's end at once.
+
+        What is sent meanwhile comes later; an end that cannot be connected is closed.
+
+        Args:
+            address: to connect to, from the pod.
+            port: the same.
+            timeout: seconds.
+            connected: called in the reader's thread with the connection's number (see `cut`) and
+                its source address in the pod.
+
+        Raises:
+            AgentLostError: the stream is lost.
+        """
+        tunnel = next(self._tunnel_numbers)
+
+        def answered(answer: Future[dict[str, Any]]) -> None:
+            if answer.exception() is not None or "result" not in answer.result():
+                theirs.close()
+                return
+            self._tunnels.add(tunnel, theirs)
+            connected(tunnel, str(answer.result()["result"]["source"]))
+
+        number, answer = self._expect()
+        ours, theirs = socket.socketpair()
+        answer.add_done_callback(answered)
+        request = {"op": "dial", "address": address, "port": port, "timeout": timeout}
+        try:
+            self.send({**request, "path": "", "tunnel": tunnel, "id": number})
+        except AgentLostError:
+            ours.close()
+            raise
+        return ours
+
+    def cut(self, number: int) -> None:
+        """Reset a connection, at both of its ends."""
+        self._tunnels.take({"t": number, "r": 1})
+        self._tunnels.refuse(number)
+
     def serve_names(
         self,
         address: str,

@@ -18,7 +18,7 @@ from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
     from pytest_egress.backends.files import File
-    from pytest_egress.backends.gateways import Gateways
+    from pytest_egress.backends.mesh_proxy import LedThrough
     from pytest_egress.backends.protocol import PodCommand
     from pytest_egress.capture.log import Log
 
@@ -48,7 +48,7 @@ class AgentMesh(SimulatedMesh[P], Generic[P]):
         own: OwnConnections,
         name_server: tuple[str, int] | None,
         live: bool,
-        gateways: Gateways | None = None,
+        gateways: LedThrough | None = None,
     ) -> None:
         super().__init__(
             contract,

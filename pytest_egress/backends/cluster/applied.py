@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
+from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.layout import Layout, Placed, control_objects, manifests
 from pytest_egress.backends.cluster.pod import namespace
 from pytest_egress.backends.cluster.progress import Say, step
@@ -73,13 +73,20 @@ class Applied:
                     raise
             self._namespaces.add(name)
 
-    def use(self, contract: Contract, workload: Workload, spaces: Iterable[str]) -> None:
+    def use(
+        self,
+        contract: Contract,
+        workload: Workload,
+        spaces: Iterable[str],
+        gateways: Collection[str] = (),
+    ) -> None:
         """Put a contract in the place of the one before, the control last.
 
         Args:
             contract: it.
             workload: whose namespace is asked for.
             spaces: the namespaces (of the cluster) in which pods are.
+            gateways: those in which pods of gateways are.
 
         Raises:
             ApiError: the cluster refuses a part of it; with the resource's place.
@@ -90,7 +97,7 @@ class Applied:
         own = self.layout.namespaces(contract, workload)
         self.make_namespaces(own.values())
         wanted = {it.key: it for it in manifests(contract, workload, self.layout)}
-        control = self._control({own[workload.namespace], *spaces})
+        control = self._control({own[workload.namespace], *spaces}, gateways)
         gone = [it for key, it in self._objects.items() if key not in wanted | control]
         by_origin = {id(it.origin): it for it in wanted.values() if it.origin is not None}
         groups = [
@@ -120,9 +127,9 @@ class Applied:
             list(executor.map(self._remove, list(self._objects.values())))
         self._current = None
 
-    def mark(self, spaces: Iterable[str]) -> None:
+    def mark(self, spaces: Iterable[str], gateways: Collection[str] = ()) -> None:
         """Apply the control alone, as a step of its own, for the pods of some namespaces."""
-        control = self._control(spaces)
+        control = self._control(spaces, gateways)
         with ThreadPoolExecutor(_AT_ONCE, "pytest-egress-apply") as executor:
             list(executor.map(self._put, control.values()))
 
@@ -143,10 +150,16 @@ class Applied:
             paths = {f"namespace {it}": f"/api/v1/namespaces/{it}" for it in sorted(names)}
             delete_all(self._api, paths)
 
-    def _control(self, spaces: Iterable[str]) -> dict[tuple[str, str, str], Placed]:
+    def _control(
+        self, spaces: Iterable[str], gateways: Collection[str]
+    ) -> dict[tuple[str, str, str], Placed]:
         """The control's objects of the next step."""
         self.generation += 1
-        return {it.key: it for name in set(spaces) for it in control_objects(name, self.generation)}
+        return {
+            it.key: it
+            for name in {*spaces, *gateways}
+            for it in control_objects(name, self.generation, gateway=name in gateways)
+        }
 
     def _in_turn(self, group: list[Placed]) -> bool:
         """Whether rivals are there as they are wanted, each younger than those before it."""
@@ -178,14 +191,11 @@ class Applied:
     def _put(self, placed: Placed) -> None:
         where = f" ({placed.origin.at('metadata', 'name')})" if placed.origin else ""
         doing = f"apply {placed.body['kind']} {placed.name}{where}"
-        version = placed.body["apiVersion"].rpartition("/")[2]
-        path = istio_path(placed.namespace, placed.plural, placed.name, version)
         if placed.key not in self._objects:
-            base = istio_path(placed.namespace, placed.plural, version=version)
-            created = self._api.create(base, placed.body, doing)
+            created = self._api.create(placed.base, placed.body, doing)
             self._born[placed.key] = created["metadata"]["creationTimestamp"]
         else:
-            self._replace(path, placed.body, doing)
+            self._replace(placed.path, placed.body, doing)
         self._objects[placed.key] = placed
 
     def _replace(self, path: str, body: Mapping[str, Any], doing: str) -> None:
@@ -204,9 +214,7 @@ class Applied:
                 return
 
     def _remove(self, placed: Placed) -> None:
-        version = placed.body["apiVersion"].rpartition("/")[2]
-        path = istio_path(placed.namespace, placed.plural, placed.name, version)
-        self._api.delete(path, f"remove {placed.body['kind']} {placed.name}")
+        self._api.delete(placed.path, f"remove {placed.body['kind']} {placed.name}")
         del self._objects[placed.key]
         self._born.pop(placed.key, None)
 

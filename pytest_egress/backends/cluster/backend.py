@@ -104,16 +104,18 @@ class ClusterBackend:
     @property
     def lacking(self) -> Mapping[Capability, str]:
         """What this backend cannot do, and why."""
-        lacking: dict[Capability, str] = {
-            "gateways": "an egress gateway is a workload of the mesh's own: use "
-            "--egress-backend=local",
-        }
+        lacking: dict[Capability, str] = {}
         if self._source:
             lacking["pod-run"] = "no container of yours is added to a pod of --egress-from"
         if self.live:
             lacking["simulate"] = "the real outside is asked (--egress-live)"
         else:
             lacking["live"] = "the outside is simulated: run with --egress-live"
+            if not self.applies:
+                lacking["gateways"] = (
+                    "as deployed, the mesh's own gateway does not lead to the simulated outside: "
+                    "run with --egress-live"
+                )
         return lacking
 
     @property
@@ -144,7 +146,7 @@ class ClusterBackend:
 
         Raises:
             BackendError: the cluster cannot do it; with what it says.
-            CapabilityError: the contract leads through an egress gateway.
+            CapabilityError: the contract leads through an egress gateway of the mesh's own.
             ContractError: it holds what has no meaning in namespaces of its own.
         """
         with self._lock:
@@ -243,23 +245,27 @@ class ClusterBackend:
         """Return if a contract can be enforced for workloads of a namespace.
 
         Raises:
-            CapabilityError: it leads through an egress gateway.
+            CapabilityError: it leads through an egress gateway that cannot be seen through.
             ContractError: it holds what has no meaning, or another one, in namespaces of its own.
         """
         known, asked = self._checked or (None, "")
-        if not self.applies or (known is contract and asked == namespace):
+        if known is contract and asked == namespace:
             return
-        from pytest_egress.backends.cluster import certificates
-        from pytest_egress.backends.cluster.layout import refusals
-        from pytest_egress.contract.pod_files import check_pod_files
+        if self.applies:
+            from pytest_egress.backends.cluster import certificates
+            from pytest_egress.backends.cluster.layout import refusals
+            from pytest_egress.contract.pod_files import check_pod_files
 
-        problems = refusals(contract, namespace)
-        problems.extend(certificates.refusals(contract, live=self.live))
-        problems.extend(check_pod_files(contract, self.pod_root))
-        if problems:
-            raise ContractError(problems)
-        if contract.gateways:
-            raise CapabilityError(self.name, "gateways", self.lacking["gateways"])
+            problems = refusals(contract, namespace)
+            problems.extend(certificates.refusals(contract, live=self.live))
+            problems.extend(check_pod_files(contract, self.pod_root))
+            if problems:
+                raise ContractError(problems)
+        elif "gateways" in self.lacking and contract.speaks_of_services:
+            from pytest_egress.contract.kubernetes.registry import gateway_workloads
+
+            if gateway_workloads(contract):
+                raise CapabilityError(self.name, "gateways", self.lacking["gateways"])
         self._checked = (contract, namespace)
 
 

@@ -1,7 +1,8 @@
-"""What a contract's DestinationRules originate TLS with, brought into a test pod; pure functions.
+"""What a contract's TLS is made with, brought into pods of the run's; pure functions.
 
-Files are mounted into the sidecar at the paths that the rules name. In simulation the outside's CA
-stands for whatever CA a rule names, in a file or in a Secret, and nothing of it is revoked.
+Files are mounted into the proxies at the paths that DestinationRules and Gateways name. In
+simulation the outside's CA stands for whatever CA a rule names, in a file or in a Secret, and
+nothing of it is revoked; between a sidecar and a gateway the files are what they are.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_egress.backends.cluster.services import led_services
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.destination_rule.parts import tls_settings
 from pytest_egress.contract.destination_rule.tls import CONFIG_MAP
+from pytest_egress.contract.kubernetes.inferred import full_name
 from pytest_egress.contract.pod_files import local_path, pod_files
 from pytest_egress.contract.position import Problem
 
@@ -43,24 +46,30 @@ class Simulated:
     revoked: Callable[[], bytes]
 
 
-def files_of(contract: Contract, root: str, simulated: Simulated | None) -> dict[str, bytes]:
-    """The files that the sidecar needs, by their absolute paths there.
+def files_of(
+    contract: Contract, root: str, simulated: Simulated | None, *, gateway: bool = False
+) -> dict[str, bytes]:
+    """The files that a proxy needs, by their absolute paths there.
 
     Args:
         contract: names them.
         root: the directory that stands for the pod's root.
         simulated: the outside's authority; None: the real outside is asked.
+        gateway: whether the proxy is a gateway's, which has those of Gateways as well.
 
     Raises:
         OSError: one cannot be read.
     """
-    rules = {id(rule) for rule in contract.destination_rules}
+    rules = {id(rule): rule for rule in contract.destination_rules}
+    within = {it.host for it in led_services(contract)}
     found: dict[str, bytes] = {}
     for file in pod_files(contract):
-        if id(file.resource) not in rules:
+        rule = rules.get(id(file.resource))
+        if rule is None and not gateway:
             continue
+        link = rule is None or full_name(rule.host, rule.metadata.namespace) in within
         path = local_path(file.path)
-        if simulated is None or file.role in {"certificate", "private key"}:
+        if simulated is None or link or file.role in {"certificate", "private key"}:
             content = Path(local_path(file.path, root)).read_bytes()
         else:
             content = simulated.revoked() if file.role == "revocation list" else simulated.authority

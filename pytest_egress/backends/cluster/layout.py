@@ -7,18 +7,24 @@ other, and a Sidecar hides all others: the mesh around it is neither changed nor
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.certificates import moved
+from pytest_egress.backends.cluster.renaming import Renaming, shortened
 from pytest_egress.backends.cluster.rivals import contradictions
+from pytest_egress.backends.cluster.services import exported_to, led_services, service_object
 from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.position import Problem
 from pytest_egress.contract.resources import Resource, Sidecar, Workload
+from pytest_egress.upstream.journal import CONTROL_NAME
+
+if TYPE_CHECKING:
+    from pytest_egress.contract.kubernetes.resource import KubernetesService
 
 __all__ = [
+    "CONTROL_LABEL",
     "CONTROL_PORT",
     "PLURALS",
     "Layout",
@@ -33,22 +39,26 @@ Json = dict[str, Any]
 
 #: The port of the positive control's own listener: no contract has a reason to name it.
 CONTROL_PORT = 15199
-CONTROL_HOST = "control.pytest-egress.invalid"
+CONTROL_HOST = CONTROL_NAME
 #: Where the control's cluster leads; nobody's address (RFC 2544).
 CONTROL_ADDRESS = "198.19.255.254"
+#: On the pods of gateways: the Gateway of the control in their namespace is for them.
+CONTROL_LABEL = "pytest-egress/control"
 GENERATION_HEADER = "x-egress-generation"
 #: What the names of rules begin with that have none in the contract; their index follows.
 UNNAMED = "pytest-egress-http-"
 _CONTROL_NAME = "pytest-egress-control"
 _SIDECAR_NAME = "pytest-egress-default"
-_LONGEST = 63  # characters of a namespace's name
 PLURALS = {
     "ServiceEntry": "serviceentries",
     "WorkloadEntry": "workloadentries",
     "Sidecar": "sidecars",
+    "Gateway": "gateways",
     "VirtualService": "virtualservices",
     "DestinationRule": "destinationrules",
 }
+#: Kinds whose hosts are not those of Services, whatever they look like.
+_OF_HOSTS = frozenset({"ServiceEntry", "WorkloadEntry"})
 _CLUSTER = "on a cluster, in namespaces of its own, it cannot be enforced"
 
 
@@ -64,17 +74,21 @@ class Layout:
 
     def name(self, namespace: str) -> str:
         """The cluster's name for a namespace of the contract."""
-        name = f"{self.prefix}-{namespace}"
-        if len(name) <= _LONGEST:
-            return name
-        digest = hashlib.sha256(namespace.encode()).hexdigest()[:8]
-        return f"{name[: _LONGEST - 9].rstrip('-')}-{digest}"
+        return shortened(f"{self.prefix}-{namespace}", namespace)
+
+    def renaming(self, contract: Contract, workload: Workload) -> Renaming:
+        """What else of a contract is called otherwise in the cluster."""
+        services = {(it.metadata.name, it.metadata.namespace) for it in led_services(contract)}
+        spaces = frozenset(self.namespaces(contract, workload))
+        return Renaming(self.prefix, spaces, frozenset(services))
 
     def namespaces(self, contract: Contract, workload: Workload) -> dict[str, str]:
         """The names in the cluster, by those in the contract; the workload's comes first."""
         found = dict.fromkeys([workload.namespace])
         for resource in resources(contract):
             found[resource.metadata.namespace] = None
+        for service in led_services(contract):
+            found[service.metadata.namespace] = None
         return {namespace: self.name(namespace) for namespace in found}
 
 
@@ -95,6 +109,18 @@ class Placed:
     name: str
     body: Json
     origin: Resource | None = None
+
+    @property
+    def path(self) -> str:
+        """Its path at the API server."""
+        return f"{self.base}/{self.name}"
+
+    @property
+    def base(self) -> str:
+        """The path of all of its kind in its namespace."""
+        version = str(self.body["apiVersion"])
+        group = f"apis/{version}" if "/" in version else f"api/{version}"
+        return f"/{group}/namespaces/{self.namespace}/{self.plural}"
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -123,18 +149,29 @@ def _refusals(contract: Contract) -> Iterator[Problem]:
             path = ("metadata", "namespace")
             reason = f"{kind} of the root namespace {root} holds for the whole mesh"
             yield _problem(resource, path, f"{reason}: {_CLUSTER}")
+    if contract.gateways:
+        from pytest_egress.contract.gateway.support import unsupported_servers
+
+        for gateway, where, reason in unsupported_servers(contract):
+            yield _problem(gateway, where, f"{reason}: {_CLUSTER}")
+    led = {(it.metadata.name, it.metadata.namespace) for it in led_services(contract)}
     for service in contract.kubernetes_services:
-        yield _problem(service, ("metadata", "name"), f"Service: {_CLUSTER}")
+        if (service.metadata.name, service.metadata.namespace) not in led:
+            reason = f"Service: no egress gateway is behind it, {_CLUSTER}"
+            yield _problem(service, ("metadata", "name"), reason)
 
 
 def manifests(contract: Contract, workload: Workload, layout: Layout) -> list[Placed]:
     """The contract's objects, as they are applied; Sidecars carry the mesh's policy."""
     spaces = layout.namespaces(contract, workload)
+    renaming = layout.renaming(contract, workload)
     placed = []
     for resource in resources(contract):
         body = _body(resource, spaces[resource.metadata.namespace])
-        spec = body["spec"]
         kind = body["kind"]
+        if kind not in _OF_HOSTS:
+            body["spec"] = renaming.spec(kind, resource.metadata.namespace, body["spec"])
+        spec = body["spec"]
         if isinstance(resource, Sidecar):
             if resource.metadata.namespace == contract.mesh.root_namespace:
                 continue  # it is the default of other namespaces, see _defaults
@@ -154,14 +191,20 @@ def manifests(contract: Contract, workload: Workload, layout: Layout) -> list[Pl
                 resource,
             )
         )
-    return [*placed, *_defaults(contract, workload, layout, spaces)]
+    services = (_service(it, contract, layout, spaces) for it in led_services(contract))
+    return [*placed, *services, *_defaults(contract, workload, layout, spaces)]
 
 
-def control_objects(namespace: str, generation: int) -> list[Placed]:
+def control_objects(namespace: str, generation: int, *, gateway: bool = False) -> list[Placed]:
     """What tells that everything before it has arrived: one object of each kind.
 
     A call of the control comes back with the generation in a header only where the proxy has the
     ServiceEntry, the subset of the DestinationRule and the route of the VirtualService of it.
+
+    Args:
+        namespace: of the pods whose proxies are asked, in the cluster.
+        generation: of what has been applied.
+        gateway: whether a pod of a gateway is among them, which listens for it by a Gateway.
     """
     subset = f"g{generation}"
     specs: list[tuple[str, Json]] = [
@@ -188,6 +231,7 @@ def control_objects(namespace: str, generation: int) -> list[Placed]:
             "VirtualService",
             {
                 "hosts": [CONTROL_HOST],
+                "gateways": ["mesh", _CONTROL_NAME] if gateway else ["mesh"],
                 "exportTo": ["."],
                 "http": [
                     {
@@ -198,6 +242,11 @@ def control_objects(namespace: str, generation: int) -> list[Placed]:
             },
         ),
     ]
+    if gateway:
+        port = {"number": CONTROL_PORT, "name": "http-control", "protocol": "HTTP"}
+        servers = [{"port": port, "hosts": [f"./{CONTROL_HOST}"]}]
+        selector = {CONTROL_LABEL: namespace}
+        specs.append(("Gateway", {"selector": selector, "servers": servers}))
     return [
         Placed(
             PLURALS[kind], namespace, _CONTROL_NAME, _object(kind, namespace, _CONTROL_NAME, spec)
@@ -210,9 +259,21 @@ def resources(contract: Contract) -> Iterator[Resource]:
     """The resources of a contract that a cluster is given."""
     yield from contract.service_entries
     yield from contract.workload_entries
+    yield from contract.gateways
     yield from contract.virtual_services
     yield from contract.destination_rules
     yield from contract.sidecars
+
+
+def _service(
+    service: KubernetesService, contract: Contract, layout: Layout, spaces: Mapping[str, str]
+) -> Placed:
+    """The Service of a gateway, seen by the run's own namespaces alone."""
+    namespace = spaces[service.metadata.namespace]
+    exported = _export(exported_to(service), "ServiceEntry", contract, layout, spaces)
+    selector = Renaming(layout.prefix).labels(service.selector)
+    body = service_object(service, namespace, exported, selector)
+    return Placed("services", namespace, service.metadata.name, body)
 
 
 def _problem(resource: Resource, path: tuple[str | int, ...], message: str) -> Problem:

@@ -13,12 +13,14 @@ from pytest_egress.contract.contract import Contract
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import Program
 from pytest_egress.errors import BackendError
+from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Options, Target
 from pytest_egress.upstream import Outside
 from pytest_egress.verdict import Observation
 
 if TYPE_CHECKING:
     from pytest_egress.backends.agent.command import Outputs
+    from pytest_egress.backends.cluster.gateways import ClusterGateways
     from pytest_egress.backends.files import File
     from pytest_egress.backends.protocol import PodCommand
     from pytest_egress.capture.log import Log
@@ -47,6 +49,7 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
         program: Program,
         *,
         live: bool,
+        gateways: ClusterGateways | None = None,
     ) -> None:
         super().__init__(
             contract,
@@ -60,9 +63,11 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
             own=sidecar.own,
             name_server=None if live else _NAME_SERVER,
             live=live,
+            gateways=gateways,
         )
         self.pod = sidecar.pod
         self._carrier = sidecar.pod.path
+        self._carriers = {it.name: it.proxy.pod.path for it in gateways or ()}
         self.program = program
 
     def probe(self, target: Target, options: Options) -> Observation:
@@ -80,6 +85,10 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
     def mend(self) -> None:
         """Look whether the positive control passes again: a lost stream is opened anew."""
         self.sidecar.look()
+
+    def _carrier_of(self, evidence: Evidence) -> str:
+        """The pod of the proxy that made a record: a gateway's is another one."""
+        return self._carriers.get(evidence.proxy, self._carrier)
 
     def launch(
         self,

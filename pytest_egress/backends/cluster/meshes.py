@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_egress.backends.spread import Spread, counts_for_itself
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.cluster.gateways import ClusterGateway, ClusterGateways
     from pytest_egress.backends.cluster.mesh import ClusterMesh
     from pytest_egress.backends.cluster.proxy import SidecarProxy
     from pytest_egress.contract.contract import Contract
@@ -47,6 +48,7 @@ class Meshes:
         workload: Workload,
         proxies: Sequence[SidecarProxy],
         generation: int,
+        gateways: Sequence[ClusterGateway] = (),
     ) -> ClusterMesh | Spread[ClusterMesh]:
         """The mesh of a contract in the pods of a workload, made where there is none.
 
@@ -55,6 +57,7 @@ class Meshes:
             workload: who asks.
             proxies: of the pods.
             generation: of the outside's names, for a mesh that is made.
+            gateways: of the contract.
         """
         from pytest_egress.backends.cluster.mesh import ClusterMesh
         from pytest_egress.backends.declaring import clients_of, endpoints_of
@@ -62,7 +65,8 @@ class Meshes:
         for known in self.enforcing(contract, workload):
             return known
         program = self.program(contract, workload)
-        endpoints, clients = endpoints_of(program), clients_of(contract, self._pod_root)
+        programs = (program, *(it.program for it in gateways))
+        endpoints, clients = endpoints_of(*programs), clients_of(contract, self._pod_root)
 
         def member(proxy: SidecarProxy) -> ClusterMesh:
             return ClusterMesh(
@@ -75,6 +79,7 @@ class Meshes:
                 generation,
                 program,
                 live=self._live,
+                gateways=self._led_through(gateways, generation),
             )
 
         # What a proxy counts, it would count in each pod by itself.
@@ -82,6 +87,15 @@ class Meshes:
         mesh = member(those[0]) if len(those) == 1 else Spread([member(it) for it in those])
         self._known.append(mesh)
         return mesh
+
+    def _led_through(
+        self, gateways: Sequence[ClusterGateway], generation: int
+    ) -> ClusterGateways | None:
+        if not gateways:
+            return None
+        from pytest_egress.backends.cluster.gateways import ClusterGateways
+
+        return ClusterGateways(gateways, generation, lambda: self._outside.resets)
 
     def enforcing(
         self, contract: Contract, workload: Workload

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
+from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.applied import Applied
-from pytest_egress.backends.cluster.facts import istiod_addresses, name_server
 from pytest_egress.backends.cluster.keeper import Images
+from pytest_egress.backends.cluster.maker import PodMaker
 from pytest_egress.backends.cluster.meshes import Meshes, members
-from pytest_egress.backends.cluster.pod import (
-    Injected,
-    bootstrap,
-    injected,
-    pod_of,
-    witness_filter,
-)
+from pytest_egress.backends.cluster.pod import pod_of
 from pytest_egress.backends.cluster.progress import Say, step
 from pytest_egress.backends.cluster.proxy import SidecarProxy
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.backends.cluster.serving import Serving
-from pytest_egress.backends.cluster.testpod import PodLostError, TestPod
+from pytest_egress.backends.cluster.testpod import PodLostError
 from pytest_egress.backends.spread import at_once
 from pytest_egress.errors import BackendError
 
 if TYPE_CHECKING:
+    from pytest_egress.backends.cluster.gateway_pods import GatewayPods
+    from pytest_egress.backends.cluster.gateways import ClusterGateway
     from pytest_egress.backends.cluster.mesh import ClusterMesh
+    from pytest_egress.backends.cluster.pod import Injected
+    from pytest_egress.backends.cluster.testpod import TestPod
     from pytest_egress.backends.private import PrivateDirectory
     from pytest_egress.backends.spread import Spread
     from pytest_egress.contract.contract import Contract
@@ -89,7 +87,7 @@ class Place:
         self._keep = keep
         self._timeout = timeout
         self._say = say
-        self._images = Images(pod_image, timeout, say, bring)
+        images = Images(pod_image, timeout, say, bring)
         self._lock = threading.RLock()
         self._applied = self._empty()
         self._proxies: list[tuple[Workload, SidecarProxy]] = []
@@ -97,7 +95,17 @@ class Place:
         self._lost: list[tuple[Workload, Mapping[str, bytes], BackendError]] = []
         self._serving = Serving(api, outside, pod_root, live=live)
         self._meshes = Meshes(outside, pod_root, live=live)
-        self._name_server: str | None = None
+        self._maker = PodMaker(
+            api,
+            outside,
+            directory,
+            keep=self._serving.keep,
+            images=images,
+            live=live,
+            timeout=timeout,
+            say=say,
+        )
+        self._gateways: GatewayPods | None = None  # made by the first contract that has some
         self._begun = False
 
     def enforce(self, contract: Contract, workload: Workload) -> ClusterMesh | Spread[ClusterMesh]:
@@ -116,13 +124,15 @@ class Place:
     def _enforce(self, contract: Contract, workload: Workload) -> ClusterMesh | Spread[ClusterMesh]:
         generation = self._outside.dns_generation
         self._must_be_there()
+        gateways = self._led(contract)
         proxies = self._sidecars(workload, contract)
         if any(it.stale(generation) for it in self._meshes.enforcing(contract, workload)):
-            self._let_forget(proxies)
+            self._let_forget(proxies, gateways)
             proxies = self._sidecars(workload, contract)
         self._serving.serve(contract, workload, self._applied)
-        self._applied.use(contract, workload, self._spaces())
-        mesh = self._meshes.of(contract, workload, proxies, generation)
+        self._applied.use(contract, workload, self._spaces(), self._gateway_spaces())
+        mesh = self._meshes.of(contract, workload, proxies, generation, gateways)
+        self._lead(members(mesh), gateways, contract, workload)
         self._update(members(mesh), contract, workload)
         mesh.prepare()
         return mesh
@@ -138,6 +148,8 @@ class Place:
                 proxy.pod.close()
             self._proxies.clear()
             self._meshes.clear()
+            if self._gateways is not None:
+                self._gateways.forget()
         self._applied.close()
 
     def _empty(self) -> Applied:
@@ -165,13 +177,18 @@ class Place:
             if (go_on and self._meshes.busy(workload)) or proxy.pod.exists():
                 continue
             if not go_on:
-                self._say("a test pod is gone: the run's namespaces are made anew")
-                self.close()
-                self._prefix += "-r"
-                self._applied = self._empty()
-                self._serving.forget()
+                self._begin_anew("a test pod")
                 return
             self._leave_out(proxy, "it is gone")
+        if self._gateways is not None and self._gateways.lost():
+            self._begin_anew("the pod of a gateway")
+
+    def _begin_anew(self, gone: str) -> None:
+        self._say(f"{gone} is gone: the run's namespaces are made anew")
+        self.close()
+        self._prefix += "-r"
+        self._applied = self._empty()
+        self._serving.forget()
 
     def _leave_out(self, proxy: SidecarProxy, why: str) -> None:
         self._proxies = [(seen_by, it) for seen_by, it in self._proxies if it is not proxy]
@@ -180,16 +197,84 @@ class Place:
         name = f"{proxy.pod.namespace}/{proxy.pod.name}"
         self._say(f"the run goes on without the test pod {name}: {why}")
 
-    def _let_forget(self, proxies: Sequence[SidecarProxy]) -> None:
+    def _let_forget(
+        self, proxies: Sequence[SidecarProxy], gateways: Sequence[ClusterGateway]
+    ) -> None:
         """Have proxies drop their clusters, with the addresses that they know and have ejected.
 
         Raises:
             BackendError: none does.
         """
         self._applied.withdraw()
-        self._applied.mark(self._spaces())
+        self._applied.mark(self._spaces(), self._gateway_spaces())
+        for proxy in proxies:
+            proxy.endpoints = {}
         self._wait(proxies, lambda _: None, others=False)
+        for gateway in gateways:
+            gateway.proxy.generation = self._applied.generation
+            gateway.proxy.wait(self._timeout)
         self._meshes.clear()
+
+    def _gateway_spaces(self) -> set[str]:
+        return self._gateways.spaces if self._gateways is not None else set()
+
+    def _led(self, contract: Contract) -> list[ClusterGateway]:
+        """The contract's gateways, each with a pod; none for most contracts.
+
+        Raises:
+            BackendError: the cluster cannot do it.
+        """
+        if not contract.speaks_of_services:
+            return []
+        from pytest_egress.backends.gateways import compile_gateways
+
+        compiled = compile_gateways(contract)
+        if not compiled:
+            return []
+        if self._gateways is None:
+            from pytest_egress.backends.cluster.gateway_pods import GatewayPods
+
+            self._gateways = GatewayPods(
+                self._maker,
+                self._outside,
+                image=self._pod_image,
+                live=self._live,
+                timeout=self._timeout,
+                say=self._say,
+            )
+
+        def before(spaces: Iterable[str]) -> None:
+            self._begin()
+            self._applied.withdraw()
+            self._applied.make_namespaces(spaces)
+
+        files = self._serving.files(contract, gateway=True)
+        return self._gateways.stand_for(compiled, files, self._applied.layout, before)
+
+    def _lead(
+        self,
+        there: Sequence[ClusterMesh],
+        gateways: Sequence[ClusterGateway],
+        contract: Contract,
+        workload: Workload,
+    ) -> None:
+        """Have gateways apply a contract, and the sidecars led to them.
+
+        Raises:
+            BackendError: a gateway has not applied it in time.
+        """
+        if self._gateways is None:
+            return
+        spaces = self._applied.layout.namespaces(contract, workload)
+        namespaces = {cluster: own for own, cluster in spaces.items()}
+        from pytest_egress.backends.cluster.gateways import led_clusters
+
+        self._gateways.bring_up(gateways, self._applied.generation, namespaces)
+        renaming = self._applied.layout.renaming(contract, workload)
+        endpoints = led_clusters(there[0].program, gateways, renaming)
+        for mesh in there:
+            mesh.sidecar.pod.entrances = self._gateways.entrances
+            mesh.sidecar.endpoints = endpoints
 
     def _update(self, there: Sequence[ClusterMesh], contract: Contract, workload: Workload) -> None:
         """Return once the proxies have what was applied; one that has not is left out.
@@ -282,115 +367,45 @@ class Place:
             if seen_by == workload and wanted == files:
                 # What the cluster could not do is not waited for again.
                 raise BackendError(error.tried, error.output, error.next_step)
+        from pytest_egress.backends.ownership import labels
+
         self._begin()
         self._applied.withdraw()
         space = self._applied.layout.name(workload.namespace)
         self._applied.make_namespaces([space])
-        self._wait_for_account(space, f"make a test pod in {space}")
-        server = "" if self._live else self._server()
+        self._maker.account(space, self._service_account)
         program = self._meshes.program(contract, workload)
-        made = [self._new_pod(space, Reading(program), server, files) for _ in range(self._pods)]
+        made: list[TestPod] = []
 
-        def start(it: tuple[TestPod, Reading]) -> SidecarProxy:
-            pod, reading = it
-            self._make_pod(pod, workload)
-            pod.start(self._timeout)
+        def start(name: str) -> SidecarProxy:
+            def body(
+                simulated: Injected | None, istiod: Mapping[str, str], server: str
+            ) -> dict[str, Any]:
+                return pod_of(
+                    name,
+                    space,
+                    workload,
+                    image=self._pod_image,
+                    service_account=self._service_account,
+                    labels=labels(),
+                    simulated=simulated,
+                    istiod=istiod,
+                    name_server=server,
+                    files=files,
+                )
+
+            reading = Reading(program)
+            pod = self._maker.make(name, space, body, reading, files=files)
+            made.append(pod)
             return SidecarProxy(pod, reading, self._outside, self._say, live=self._live)
 
         try:
-            proxies = at_once(start, made)
+            proxies = at_once(start, [f"test-pod-{next(self._numbers)}" for _ in range(self._pods)])
         except BaseException as error:
-            for pod, _ in made:
+            for pod in made:
                 pod.close()
             if isinstance(error, BackendError) and not isinstance(error, ApiError):
                 self._lost.append((workload, files, error))
             raise
         self._proxies += [(workload, proxy) for proxy in proxies]
         return proxies
-
-    def _new_pod(
-        self, space: str, reading: Reading, server: str, files: Mapping[str, bytes]
-    ) -> tuple[TestPod, Reading]:
-        pod = TestPod(
-            self._api,
-            space,
-            f"test-pod-{next(self._numbers)}",
-            self._directory.subdirectory("p"),
-            reading,
-            None if self._live else self._outside,
-            server,
-            self._say,
-            images=self._images,
-            files=files,
-        )
-        return pod, reading
-
-    def _make_pod(self, pod: TestPod, workload: Workload) -> None:
-        from pytest_egress.backends.ownership import labels
-
-        self._serving.keep(pod)
-        name, space = pod.name, pod.namespace
-        doing = f"make the test pod {space}/{name}"
-        pods = f"/api/v1/namespaces/{space}/pods"
-        trusted = "" if self._live else self._outside.ca_file.read_text()
-        settings = bootstrap(name, space, trusted)
-        self._api.create(f"/api/v1/namespaces/{space}/configmaps", settings, doing)
-        self._api.create(
-            istio_path(space, "envoyfilters", version="v1alpha3"),
-            witness_filter(name, space),
-            doing,
-        )
-
-        def body(simulated: Injected | None) -> dict[str, Any]:
-            istiod = istiod_addresses(self._api, simulated) if simulated else {}
-            return pod_of(
-                name,
-                space,
-                workload,
-                image=self._pod_image,
-                service_account=self._service_account,
-                labels=labels(),
-                simulated=simulated,
-                istiod=istiod,
-                name_server=self._server() if simulated else "",
-                files=pod.files,
-            )
-
-        seen = injected(self._api.create(pods, body(None), doing, dryRun="All"))
-        self._api.create(pods, body(None if self._live else seen), doing)
-
-    def _server(self) -> str:
-        if self._name_server is None:
-            self._name_server = name_server(self._api)
-        return self._name_server
-
-    def _wait_for_account(self, space: str, doing: str) -> None:
-        """Wait for the service account that a new namespace gets."""
-        from pytest_egress.backends.cluster.progress import until
-
-        path = f"/api/v1/namespaces/{space}/serviceaccounts/{self._service_account}"
-        if self._service_account != "default":
-            account = {
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": {"name": self._service_account, "namespace": space},
-            }
-            try:
-                self._api.create(f"/api/v1/namespaces/{space}/serviceaccounts", account, doing)
-            except ApiError as error:
-                if error.status != 409:  # another workload's pods have it as well
-                    raise
-
-        def missing() -> str:
-            try:
-                self._api.get(path, doing)
-            except ApiError as error:
-                if error.status == 404:
-                    return "its service account is not there"
-                raise
-            return ""
-
-        what = "waiting for a service account"
-        failure = until(missing, self._timeout, what, self._say, interval=0.05)
-        if failure:
-            raise BackendError(f"cannot {doing}: {failure}")

@@ -27,6 +27,8 @@ __all__ = [
     "CONTAINER",
     "OUTSIDE_PORTS",
     "PROXY",
+    "USER_VOLUME",
+    "USER_VOLUME_MOUNT",
     "WITNESS_PORT",
     "Injected",
     "bootstrap",
@@ -48,6 +50,8 @@ _POD_LABEL = "pytest-egress/pod"
 _PROXY_UID = 1337
 _RULES = "pytest-egress/rules"
 _CA = "ca.pem"
+#: Annotations of the sidecar's injector: volumes, and where the sidecar has them.
+USER_VOLUME, USER_VOLUME_MOUNT = "sidecar.istio.io/userVolume", "sidecar.istio.io/userVolumeMount"
 _TRUSTED = "pytest-egress/trusted"
 #: Where Istio's agent looks first for the CAs of its system, whichever that is.
 _SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
@@ -121,7 +125,10 @@ def pod_of(
             and without loggers of ours; empty: it has both.
         files: that the sidecar has, by their paths; they are in a Secret (`certificates.secret`).
     """
-    capture = "true" if workload.dns_capture else "false"
+    proxy = {"ISTIO_META_DNS_CAPTURE": "true" if workload.dns_capture else "false"}
+    if simulated is not None:
+        # Else the proxy's agent asks for it at addresses that are the simulated outside's here.
+        proxy["CLOUD_PLATFORM"] = "none"
     metadata: Json = {
         "name": name,
         "namespace": namespace,
@@ -135,7 +142,7 @@ def pod_of(
             "proxy.istio.io/config": json.dumps(
                 {
                     "holdApplicationUntilProxyStarts": False,
-                    "proxyMetadata": {"ISTIO_META_DNS_CAPTURE": capture},
+                    "proxyMetadata": proxy,
                 }
             ),
             # The proxy starts beside the agent, not before it: whether it is ready it is asked.
@@ -184,8 +191,8 @@ def pod_of(
             spec["initContainers"] = [_redirect(simulated.image)]
     if volumes:
         metadata["annotations"] |= {
-            "sidecar.istio.io/userVolume": json.dumps(volumes),
-            "sidecar.istio.io/userVolumeMount": json.dumps(places),
+            USER_VOLUME: json.dumps(volumes),
+            USER_VOLUME_MOUNT: json.dumps(places),
         }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
@@ -217,9 +224,15 @@ def bootstrap(name: str, namespace: str, trusted: str = "") -> Json:
     }
 
 
-def witness_filter(name: str, namespace: str) -> Json:
-    """The EnvoyFilter that adds access loggers to one pod's outbound listeners."""
-    outbound = {"context": "SIDECAR_OUTBOUND"}
+def witness_filter(name: str, namespace: str, *, gateway: bool = False) -> Json:
+    """The EnvoyFilter that adds access loggers to one pod's outbound listeners, or a gateway's.
+
+    A gateway keeps the id that a request comes with, which ties its record to the sidecar's.
+    """
+    outbound = {"context": "GATEWAY" if gateway else "SIDECAR_OUTBOUND"}
+    manager: Json = {"@type": _HCM_TYPE}
+    if gateway:
+        manager["preserve_external_request_id"] = True
     http = {**outbound, "listener": {"filterChain": {"filter": {"name": _HCM}}}}
     tcp = {**outbound, "listener": {"filterChain": {"filter": {"name": _TCP}}}}
     log = sidecar_access_log()
@@ -230,7 +243,7 @@ def witness_filter(name: str, namespace: str) -> Json:
             "NETWORK_FILTER",
             http,
             "MERGE",
-            {"typed_config": {"@type": _HCM_TYPE, "access_log": [log]}},
+            {"typed_config": {**manager, "access_log": [log]}},
         ),
         (
             "NETWORK_FILTER",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_egress.backends.agent.own import OwnConnections
@@ -37,10 +38,18 @@ class SidecarProxy:
         outside: signs the positive control.
         say: tells what is being waited for.
         live: the real outside is asked: the control tells what has been applied, and goes nowhere.
+        control: the address that the positive control is sent to.
     """
 
     def __init__(
-        self, pod: TestPod, reading: Reading, outside: Outside, say: Say, *, live: bool
+        self,
+        pod: TestPod,
+        reading: Reading,
+        outside: Outside,
+        say: Say,
+        *,
+        live: bool,
+        control: str = CONTROL_ADDRESS,
     ) -> None:
         self._say = say
         self.pod = pod
@@ -57,6 +66,9 @@ class SidecarProxy:
         self._live = live
         # Of refusals that come at the same time, one control later than all of them tells.
         self._still = Joint(self._control)
+        self._address = control
+        #: Clusters of its own, and the address that each must have an endpoint with.
+        self.endpoints: Mapping[str, str] = {}
 
     def configure(self, timeout: float, gateways: object = None) -> None:
         """Nothing: istiod configures it."""
@@ -84,6 +96,8 @@ class SidecarProxy:
             # The control passes as soon as its own listener does, and the routes are there.
             if not failure and (warming := self.pod.warming()):
                 failure = f"{warming} of its listeners are warming"
+            if not failure and self.endpoints:
+                failure = self._without_endpoint()
             return failure
 
         failure = until(missing, timeout, what, self._say, interval=0.05)
@@ -122,6 +136,14 @@ class SidecarProxy:
     def close(self) -> None:
         """Nothing: the pod outlives a contract."""
 
+    def _without_endpoint(self) -> str:
+        """A cluster that does not lead to the pod that it is to lead to; empty: all do."""
+        known = self.pod.endpoints()
+        for cluster, address in self.endpoints.items():
+            if address not in known.get(cluster, ()):
+                return f"its cluster {cluster} does not lead to {address}"
+        return ""
+
     def _control(self) -> str:
         """Pass the positive control through the proxy; empty, or what went wrong."""
         try:
@@ -138,7 +160,7 @@ class SidecarProxy:
             told = "".join(dump.split())
             return "" if wanted in told else f"its routes are not those of step {self.generation}"
         options = Options(
-            address=CONTROL_ADDRESS, host_header=CONTROL_HOST, timeout=5.0, max_body=1000
+            address=self._address, host_header=CONTROL_HOST, timeout=5.0, max_body=1000
         )
         target = Target("http", CONTROL_HOST, CONTROL_PORT, "/")
         probed = self.pod.agent.probe(target, options)

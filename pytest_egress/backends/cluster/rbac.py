@@ -145,6 +145,7 @@ def _rules(mode: Mode, pod: Where) -> tuple[Rule, ...]:
         Rule("", ("serviceaccounts",), ("create", "get"), pod, "the account of the test pod"),
         Rule(_ISTIO, _NETWORKING, ("create", "delete", "get", "update"), pod, "the contract"),
         Rule(_ISTIO, ("envoyfilters",), ("create",), pod, "the sidecar's records"),
+        Rule("", ("services",), ("create", "delete", "get", "update"), pod, "of egress gateways"),
         *of_istio,
     )
 

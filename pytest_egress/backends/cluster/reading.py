@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_egress.backends.cluster.layout import UNNAMED
 from pytest_egress.envoy import Program
 from pytest_egress.envoy.instruments import fields_of
+from pytest_egress.envoy.marks import named_clusters
 
 if TYPE_CHECKING:
     from pytest_egress.envoy.virtual_service.rule import Rule
@@ -33,6 +34,7 @@ class Reading:
     def __init__(self, program: Program) -> None:
         self.listeners: frozenset[str] = frozenset()
         self._routes: Mapping[str, str] = {}
+        self._ending_tls: frozenset[str] = frozenset()
         self._namespaces: Mapping[str, str] = {}
         self.program = program
         self.use(program, (), {})
@@ -51,10 +53,11 @@ class Reading:
         self.listeners = frozenset(listeners)
         self._namespaces = namespaces
         self._routes = {it["name"]: _route_config(it) for it in program.listeners}
+        self._ending_tls = frozenset(it["name"] for it in program.listeners if _ends_tls(it))
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a logged record."""
-        fields = fields_of(record)
+        fields = fields_of({key: self._named(value) for key, value in record.items()})
         fields["listener"] = listener = self._listener(str(fields.get("destination") or ""))
         if fields["kind"] == "http":
             known = self._routes.get(listener, "")
@@ -62,10 +65,43 @@ class Reading:
         fields["rule"] = rule = self._rule(str(fields.get("rule") or ""), fields)
         if str(fields.get("route") or "").startswith(UNNAMED):
             fields["route"] = ""
+        flags = str(fields.get("response_flags") or "").split(",")
+        if listener in self._ending_tls and "NR" not in flags:  # with NR no filter chain took it
+            fields["ends_tls"] = "yes"
+        if "NC" in flags:
+            fields["missing_cluster"] = self._missing(rule)
         if rule and fields.get("response_code_details") == "direct_response":
             redirect = 300 <= int(fields.get("response_code") or 0) < 400
             fields["answer"] = "redirect" if redirect else "direct_response"
         return fields
+
+    def _named(self, value: Any) -> Any:
+        """A text with the contract's own names of its namespaces."""
+        if isinstance(value, str):
+            for cluster, own in self._namespaces.items():
+                value = value.replace(cluster, own)
+        return value
+
+    def _missing(self, rule: str) -> str:
+        """The clusters that a rule leads to and that do not exist."""
+        program = self.program
+        known = {it["name"] for it in program.clusters}
+        named = [
+            name
+            for config in program.routes
+            for host in config.get("virtual_hosts", ())
+            for index, route in enumerate(host.get("routes", ()))
+            if str(program.route_rules.get((config["name"], host["name"], index))) == rule
+            for name in named_clusters(route.get("route", {}))
+        ]
+        named += [
+            name
+            for listener in program.listeners
+            for index, chain in enumerate(listener.get("filter_chains", ()))
+            if str(program.chain_rules.get((listener["name"], index))) == rule
+            for name in named_clusters(chain["filters"][-1]["typed_config"])
+        ]
+        return " or ".join(dict.fromkeys(it for it in named if it not in known))
 
     def _listener(self, destination: str) -> str:
         address, _, port = destination.rpartition(":")
@@ -94,6 +130,12 @@ class Reading:
                 return str(rule)
         texts = list(dict.fromkeys(map(str, rules)))
         return texts[0] if len(texts) == 1 else f"{namespace}/{found[2]}"
+
+
+def _ends_tls(listener: Mapping[str, Any]) -> bool:
+    """Whether every filter chain of a listener ends TLS itself."""
+    chains = listener.get("filter_chains", ())
+    return bool(chains) and all("transport_socket" in it for it in chains)
 
 
 def _name(rule: Rule) -> str:

@@ -35,20 +35,20 @@ class Serving:
         self._live = live
         self._there: set[tuple[str, str, str]] = set()
 
-    def files(self, contract: Contract) -> dict[str, bytes]:
-        """The files that a sidecar needs for a contract, by their paths there.
+    def files(self, contract: Contract, *, gateway: bool = False) -> dict[str, bytes]:
+        """The files that a sidecar, or a gateway, needs for a contract, by their paths there.
 
         Raises:
             BackendError: one is gone.
         """
-        if not contract.destination_rules:
+        if not contract.destination_rules and not (gateway and contract.gateways):
             return {}
         outside = self._outside
         simulated = None
         if not self._live:
             simulated = Simulated(outside.ca_file.read_bytes(), lambda: outside.revoked_pem)
         try:
-            return files_of(contract, self._pod_root, simulated)
+            return files_of(contract, self._pod_root, simulated, gateway=gateway)
         except OSError as error:
             tried = "a file that the contract names cannot be read"
             raise BackendError(tried, str(error)) from None

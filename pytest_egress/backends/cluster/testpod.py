@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.agent import Agent, AgentLostError
 from pytest_egress.backends.agent.connection import Connection
@@ -31,6 +31,9 @@ from pytest_egress.errors import BackendError
 from pytest_egress.probe import DnsAnswer, Options, Target
 from pytest_egress.upstream import Outside
 
+if TYPE_CHECKING:
+    from pytest_egress.backends.cluster.gateways import Entrance
+
 __all__ = ["PodLostError", "ProxySilentError", "TestPod", "read_events"]
 
 _ADMIN = "http://127.0.0.1:15000"
@@ -41,6 +44,7 @@ _SYNCZ_TIMEOUT = 10.0  # seconds
 _TAIL = 15  # lines of a log in a message
 _TRIED = 3.0  # seconds that the agent is tried before its container is said to run
 _NEVER = frozenset({0, 401, 403})  # statuses that a moment later are the same
+_READY = (None, "UNKNOWN", "HEALTHY")  # of an endpoint
 _LARGE = 1 << 28  # bytes of the proxy's own description of itself
 
 
@@ -99,6 +103,8 @@ class TestPod:
             self.witness = Witness(directory / "witness.sock", reading)
         self.closed = False
         self.files = dict(files or {})
+        #: Takes what the proxy dials at an address that is a pod of the run's.
+        self.entrances: Mapping[str, Entrance] = {}
         #: Told of each name that is looked up in the pod, and of the answer.
         self.heard: Callable[[str, DnsAnswer], None] | None = None
         self._tried_since = 0.0
@@ -203,6 +209,29 @@ class TestPod:
         """
         self._api.delete(self.path, f"delete the pod {self.name}", grace=0)
 
+    def address(self, timeout: float) -> str:
+        """The pod's own, as soon as the cluster tells it: a moment after the agent has answered.
+
+        Raises:
+            BackendError: it does not within ``timeout`` seconds.
+        """
+        found = ""
+
+        def missing() -> str:
+            nonlocal found
+            found = str(self._read().get("status", {}).get("podIP", ""))
+            return "" if found else "its address is not known"
+
+        what = f"waiting for the address of {self.namespace}/{self.name}"
+        failure = until(missing, timeout, what, self._say, interval=0.1)
+        if failure:
+            raise BackendError(
+                f"the test pod {self.namespace}/{self.name} is not ready after {timeout:g} s: "
+                f"{failure}",
+                self.describe(),
+            )
+        return found
+
     def check(self) -> None:
         """Return if the pod is still the one that was started.
 
@@ -248,6 +277,22 @@ class TestPod:
         """
         told = json.loads(self.admin("listeners?format=json"))
         return frozenset(it["name"] for it in told.get("listener_statuses", ()))
+
+    def endpoints(self) -> dict[str, set[str]]:
+        """The addresses that each of the proxy's clusters leads to, those that are ready.
+
+        Raises:
+            BackendError: it does not answer.
+        """
+        told = json.loads(self.admin("clusters?format=json"))
+        return {
+            it["name"]: {
+                str(host.get("address", {}).get("socket_address", {}).get("address"))
+                for host in it.get("host_statuses", ())
+                if host.get("health_status", {}).get("eds_health_status") in _READY
+            }
+            for it in told.get("cluster_statuses", ())
+        }
 
     def warming(self) -> int:
         """How many listeners the proxy has been given and does not use yet.
@@ -364,6 +409,9 @@ class TestPod:
 
     def _dialled(self, peer: str, to: tuple[str, int]) -> Any:
         assert self._outside is not None
+        entrance = self.entrances.get(to[0])
+        if entrance is not None:
+            return entrance.enter(peer, to)
         address, _, port = peer.rpartition(":")
         return self._outside.take((address, int(port)), *to, carrier=self.path)
 

@@ -85,6 +85,13 @@ def test_redirect_leads_the_proxy_to_the_agent_and_closes_the_pod() -> None:
     assert "-A EGRESS_CLOSED -p tcp -d 10.96.0.7/32 --dport 15012 -j RETURN" in rules
 
 
+def test_the_proxys_agent_does_not_ask_for_its_cloud() -> None:
+    """Those requests would come to the simulated outside."""
+    for seen, platform in ((SEEN, "none"), (None, None)):
+        config = json.loads(_pod(seen)["metadata"]["annotations"]["proxy.istio.io/config"])
+        assert config["proxyMetadata"].get("CLOUD_PLATFORM") == platform
+
+
 def test_live_pod_has_the_clusters_own_names_and_ways() -> None:
     """The real outside is asked."""
     pod = _pod(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_egress.backends.cluster.reading import Reading
+from pytest_egress.backends.gateways import compile_gateways
 from pytest_egress.contract import loads
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy import compile_contract
@@ -86,3 +87,73 @@ def test_istiods_own_routes_have_no_rule() -> None:
     """Nor do those of other objects."""
     request = {**HTTP, "destination": "198.18.0.1:80", "route": "default"}
     assert _read(**request).rule == ""
+
+
+GATEWAY_RULE = """
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: egress, namespace: shop}
+spec:
+  selector: {istio: egressgateway}
+  servers:
+  - port: {number: 443, name: tls, protocol: HTTPS}
+    hosts: [api.example.com]
+    tls: {mode: ISTIO_MUTUAL}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: through, namespace: shop}
+spec:
+  hosts: [api.example.com]
+  gateways: [egress]
+  http:
+  - route: [{destination: {host: nowhere.example.com, port: {number: 80}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: gw, namespace: shop}
+spec:
+  selector: {istio: egressgateway}
+  ports: [{name: https, port: 443}]
+"""
+
+
+def _read_gateway(**record: Any) -> Evidence:
+    (compiled,) = compile_gateways(loads(CONTRACT + GATEWAY_RULE))
+    reading = Reading(compiled.program)
+    reading.use(compiled.program, ["0.0.0.0_443"], {"egress-1-shop": "shop"})
+    names = dict.fromkeys(sidecar_access_log()["typed_config"]["record"])
+    return Evidence.from_record(reading({**names, "listener": "", **record}))
+
+
+def test_gateway_tells_of_the_cluster_that_does_not_exist() -> None:
+    """In the contract's own names, as of a proxy that says it itself."""
+    service = "/apis/networking.istio.io/v1/namespaces/egress-1-shop/virtual-service/through"
+    found = _read_gateway(
+        **HTTP,
+        destination="10.244.0.9:443",
+        response_flags="NC",
+        **{"http.rule": service},
+        route_config="https.443.tls.egress.egress-1-shop",
+    )
+    assert found.rule == "shop/through http[0]"
+    assert found.missing_cluster == "outbound|80||nowhere.example.com"
+    assert found.ends_tls == "yes"
+
+
+def test_no_filter_chain_ends_tls_where_none_took_it() -> None:
+    """The handshake was not its own matter then."""
+    tcp = {"type": "NotSet", "tcp.source": "10.0.0.9:1", "destination": "10.244.0.9:443"}
+    assert _read_gateway(**tcp, response_flags="NR").ends_tls == ""
+    assert _read_gateway(**tcp).ends_tls == "yes"
+
+
+def test_namespaces_are_told_as_in_the_contract() -> None:
+    """Wherever the cluster's name of one stands in a text."""
+    told = _read(
+        **HTTP,
+        destination="198.18.0.1:80",
+        cluster="outbound|80||gw.egress-1-shop.svc.cluster.local",
+    )
+    assert told.cluster == "outbound|80||gw.shop.svc.cluster.local"
