@@ -319,7 +319,8 @@ def _doctor() -> Schema:
 
 
 def _titled(title: str, make: Callable[[], Schema]) -> Published:
-    return Published(title, lambda: {"$schema": _DRAFT, "title": title, **make()})
+    plain = title.replace("`", "")
+    return Published(title, lambda: {"$schema": _DRAFT, "title": plain, **make()})
 
 
 def _expectations() -> Schema:
@@ -339,24 +340,24 @@ def _run() -> Schema:
 #: Every schema that ``pytest-egress schema`` prints.
 SCHEMAS: Final[Mapping[str, Published]] = MappingProxyType(
     {
-        "expectations": Published("an expectation file, *.egress.yaml", _expectations),
-        "run": Published("the file that --egress-json writes", _run),
-        "probe": _titled("a line of pytest-egress probe --json", _probe),
-        "probe-batch": _titled("a line that pytest-egress probe --batch reads", _probe_batch),
+        "expectations": Published("an expectation file, `*.egress.yaml`", _expectations),
+        "run": Published("the file that `--egress-json` writes", _run),
+        "probe": _titled("a line of `pytest-egress probe --json`", _probe),
+        "probe-batch": _titled("a line that `pytest-egress probe --batch` reads", _probe_batch),
         "probe-batch-answer": _titled(
-            "a line that pytest-egress probe --batch prints", _probe_batch_answer
+            "a line that `pytest-egress probe --batch` prints", _probe_batch_answer
         ),
-        "validate": _titled("pytest-egress validate --format json", _validate),
+        "validate": _titled("what `pytest-egress validate --format json` prints", _validate),
         "validate-batch": _titled(
-            "a line that pytest-egress validate --batch reads", _validate_batch
+            "a line that `pytest-egress validate --batch` reads", _validate_batch
         ),
         "validate-batch-answer": _titled(
-            "a line that pytest-egress validate --batch prints", _validate_batch_answer
+            "a line that `pytest-egress validate --batch` prints", _validate_batch_answer
         ),
-        "lint": _titled("pytest-egress lint --format json", _lint),
-        "explain": _titled("pytest-egress explain --format json", _explain),
-        "table": _titled("pytest-egress table --format json", _table),
-        "diff": _titled("pytest-egress diff --format json", _diff),
-        "doctor": _titled("pytest-egress doctor --format json", _doctor),
+        "lint": _titled("what `pytest-egress lint --format json` prints", _lint),
+        "explain": _titled("what `pytest-egress explain --format json` prints", _explain),
+        "table": _titled("what `pytest-egress table --format json` prints", _table),
+        "diff": _titled("what `pytest-egress diff --format json` prints", _diff),
+        "doctor": _titled("what `pytest-egress doctor --format json` prints", _doctor),
     }
 )

@@ -20,7 +20,7 @@ def add_schema(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "name",
         choices=tuple(SCHEMAS),
         metavar="NAME",
-        help="; ".join(f"{name}: {published.of}" for name, published in SCHEMAS.items()),
+        help="; ".join(f"{name}: {it.of}" for name, it in SCHEMAS.items()).replace("`", ""),
     )
     schema.set_defaults(run=_run)
 

@@ -65,26 +65,26 @@ def test_any_worker_runs_any_test(small: pytest.Pytester) -> None:
 
 def test_time_is_limited(small: pytest.Pytester) -> None:
     """When it is over no worker gets another mutant."""
-    result = small.runpytest("--egress-mutate", "--egress-mutate-timeout=0.000001", "-n", "2")
+    result = small.runpytest("--egress-mutate", "--egress-mutate-timeout=0.000001", "-n", "1")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["[012] of [012] mutants killed (*", "[456] mutants were not *"])
+    result.stdout.fnmatch_lines(["[01] of [01] mutants killed (*", "[56] mutants were not *"])
 
 
 @pytest.mark.parametrize(
-    ("tests", "why", "outcomes"),
+    ("tests", "why", "workers"),
     [
-        ("def test_bad(egress): assert False", "the tests fail without any: *", {"failed": 1}),
-        ("import os\ndef test_gone(): os._exit(1)", "*", {"failed": 1}),
+        ("def test_bad(egress): assert False", "the tests fail without any: *", "2"),
+        ("import os\ndef test_gone(): os._exit(1)", "*", "1"),
     ],
     ids=["failed", "died"],
 )
 def test_why_there_are_no_mutants(
-    small: pytest.Pytester, tests: str, why: str, outcomes: dict[str, int]
+    small: pytest.Pytester, tests: str, why: str, workers: str
 ) -> None:
     """Workers that wait for the plan are told that there is none."""
     small.makepyfile(test_a=tests)
-    result = small.runpytest("--egress-mutate", "-n", "2")
-    result.assert_outcomes(**outcomes)
+    result = small.runpytest("--egress-mutate", "-n", workers)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"no mutants were made: {why}"])
 
 
