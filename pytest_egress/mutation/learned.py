@@ -73,8 +73,15 @@ class Group:
     @property
     def base(self) -> Contract:
         """The contract to change: in the mesh that most tests run in."""
-        meshes = [test.mesh for test in sorted(self.tests.values(), key=lambda it: it.place)]
-        return replace(self.contract, mesh=max(meshes, key=meshes.count))
+        counted: list[tuple[MeshConfig, int]] = []  # there are few, and they have no hash
+        for test in sorted(self.tests.values(), key=lambda it: it.place):
+            for index, (mesh, count) in enumerate(counted):
+                if mesh is test.mesh or mesh == test.mesh:
+                    counted[index] = mesh, count + 1
+                    break
+            else:
+                counted.append((test.mesh, 1))
+        return replace(self.contract, mesh=max(counted, key=lambda it: it[1])[0])
 
     def concerned(self, difference: Difference) -> Iterator[str]:
         """The tests that a difference can matter to, in the order of the run."""

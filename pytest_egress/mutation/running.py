@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,9 +80,14 @@ class Mutation:
         """The proxy does not take the mutant: it proves nothing."""
         self._refused = True
 
-    def notices(self, fails: Callable[[], bool], mutant: Mutant, group: Group) -> Fate:
-        """What becomes of a mutant when tests run, which tell whether one of them fails."""
-        self._mutant, self._mutated = mutant, (group, group.base.mesh)
+    def notices(
+        self, fails: Callable[[], bool], mutant: Mutant, group: Group, mesh: MeshConfig
+    ) -> Fate:
+        """What becomes of a mutant when tests run, which tell whether one of them fails.
+
+        ``mesh`` is that of the contract which the mutant has been made of.
+        """
+        self._mutant, self._mutated = mutant, (group, mesh)
         self._refused = False
         try:
             if fails():
@@ -109,14 +115,16 @@ class Trials:
     def fate(self, index: int) -> Fate:
         """What becomes of the mutant at a place of the plan."""
         group, mutant = self._plan.steps[index]
+        known = self._configurations(group)
         try:
-            difference = self._configurations(group).difference(mutant.contract)
+            difference = known.difference(mutant.contract)
         except ContractError:
             return Fate.REFUSED
         if not difference.workloads:
             return Fate.EQUIVALENT
         tests = group.concerned(difference)
-        return self._mutation.notices(lambda: any(map(self._fails, tests)), mutant, group)
+        fails = partial(any, map(self._fails, tests))
+        return self._mutation.notices(fails, mutant, group, known.contract.mesh)
 
     def end(self) -> None:
         """Take down what the tests share: no hook ends it."""
