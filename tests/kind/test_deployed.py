@@ -106,6 +106,20 @@ def test_nothing_but_a_pod_is_made(egress: Egress) -> None:
     assert not [it for it in maps["items"] if "bootstrap" in it["metadata"]["name"]]
 
 
+def test_several_pods(deployed: Contract) -> None:
+    """Each has its own sidecar, whose own log is read; none of them stays."""
+    backend = ClusterBackend(Api(), pod_image=IMAGE, pods=2, apply=False, say=lambda _: None)
+    try:
+        egress = Egress(backend, deployed, Workload(SPACE), timeout=10.0)
+        urls = [f"https://{host}.example.com/{n}" for n in range(4) for host in ("api", "evil")]
+        found = egress.matrix([egress.workload], urls, concurrency=8)
+        assert found.verdicts == {Verdict.REACHABLE: 4, Verdict.BLOCKED: 4}
+        sources = {it.evidence.source.partition(":")[0] for it in found.values() if it.evidence}
+        assert len(sources) == 2
+    finally:
+        backend.close()
+
+
 def test_image_beside_what_is_deployed(egress: Egress) -> None:
     """In the test pod, behind the sidecar as it is."""
     script = "curl --silent --fail https://api.example.com >/dev/null && echo done"
