@@ -106,6 +106,14 @@ def test_nothing_but_a_pod_is_made(egress: Egress) -> None:
     assert not [it for it in maps["items"] if "bootstrap" in it["metadata"]["name"]]
 
 
+def test_sidecar_starts_when_there_is_an_agent(egress: Egress) -> None:
+    """And not a second time, to look up what it could not."""
+    assert egress.get("https://api.example.com").reachable
+    (pod,) = Api().get(f"/api/v1/namespaces/{SPACE}/pods", "list")["items"]
+    restarts = {it["name"]: it["restartCount"] for it in pod["status"]["containerStatuses"]}
+    assert restarts == dict.fromkeys(("egress-test", "egress-redirect", "istio-proxy"), 0)
+
+
 def test_several_pods(deployed: Contract) -> None:
     """Each has its own sidecar, whose own log is read; none of them stays."""
     backend = ClusterBackend(Api(), pod_image=IMAGE, pods=2, apply=False, say=lambda _: None)

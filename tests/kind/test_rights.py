@@ -14,9 +14,9 @@ import pytest
 
 from pytest_egress.backends.cluster.api import Api, ApiError, istio_path
 from pytest_egress.backends.cluster.backend import ClusterBackend
+from pytest_egress.backends.cluster.diagnosis import read_events
 from pytest_egress.backends.cluster.meshes import members
 from pytest_egress.backends.cluster.rbac import Mode, check, reviews
-from pytest_egress.backends.cluster.testpod import read_events
 from pytest_egress.backends.ownership import labels
 from pytest_egress.contract import loads
 from pytest_egress.contract.resources import Workload

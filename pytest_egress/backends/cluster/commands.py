@@ -247,7 +247,7 @@ class AddedCommand:
         return True
 
     def _why(self, failure: str) -> str:
-        from pytest_egress.backends.cluster.testpod import read_events
+        from pytest_egress.backends.cluster.diagnosis import read_events
 
         field = f"spec.ephemeralContainers{{{self._name}}}"
         events = read_events(self._keeper.api, self._keeper.namespace, self._keeper.pod, field)

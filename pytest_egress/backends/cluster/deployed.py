@@ -178,8 +178,7 @@ class Deployed:
 
         def start(it: tuple[TestPod, Reading]) -> DeployedProxy:
             pod, reading = it
-            self._make(pod.name, workload, server)
-            pod.start(self._timeout)
+            pod.start(self._timeout, held=self._make(pod.name, workload, server))
             return DeployedProxy(pod, reading, self._outside, self._say, live=self._live)
 
         try:
@@ -240,7 +239,8 @@ class Deployed:
         self._proxies.append((workload, proxy))
         return proxy
 
-    def _make(self, name: str, workload: Workload, server: str) -> None:
+    def _make(self, name: str, workload: Workload, server: str) -> bool:
+        """Make a test pod; returns whether its proxy is held until there is an agent."""
         from pytest_egress.backends.ownership import labels
 
         pods = f"/api/v1/namespaces/{workload.namespace}/pods"
@@ -262,9 +262,11 @@ class Deployed:
                 simulated=seen,
                 istiod=addresses,
                 name_server=server,
+                held=True,
                 **common,
             )
         self._api.create(pods, bare, doing)
+        return seen.last and not self._live
 
     def _refuse_ambient(self, space: str) -> None:
         try:

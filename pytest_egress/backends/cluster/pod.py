@@ -25,6 +25,7 @@ from pytest_egress.errors import BackendError
 
 __all__ = [
     "CONTAINER",
+    "HELD_PORT",
     "OUTSIDE_PORTS",
     "PROXY",
     "USER_VOLUME",
@@ -46,6 +47,19 @@ PROXY = "istio-proxy"
 #: another port of these, and leaves the source port, which ties it to the proxy's record, as it is.
 OUTSIDE_PORTS = range(15070, 15086)  # Istio leaves them free
 WITNESS_PORT = 15096
+#: Where the agent listens once it serves names: a proxy that is held starts then.
+HELD_PORT = 15097
+_HELD_TIMEOUT = 30.0  # seconds that a proxy is held at most
+_HOLD = """
+import socket, time
+end = time.monotonic() + {timeout}
+while time.monotonic() < end:
+    try:
+        socket.create_connection(("127.0.0.1", {port}), 1).close()
+        break
+    except OSError:
+        time.sleep(0.02)
+"""
 _POD_LABEL = "pytest-egress/pod"
 _PROXY_UID = 1337
 _RULES = "pytest-egress/rules"
@@ -107,6 +121,7 @@ def pod_of(
     name_server: str = "",
     trusted: str = "",
     files: Mapping[str, bytes] | None = None,
+    held: bool = False,
 ) -> Json:
     """The test pod.
 
@@ -124,6 +139,7 @@ def pod_of(
         trusted: the CA of the simulated outside (PEM), for a pod without a ConfigMap of its own
             and without loggers of ours; empty: it has both.
         files: that the sidecar has, by their paths; they are in a Secret (`certificates.secret`).
+        held: the proxy starts only when the agent serves names; where it starts last.
     """
     proxy = {"ISTIO_META_DNS_CAPTURE": "true" if workload.dns_capture else "false"}
     if simulated is not None:
@@ -186,6 +202,11 @@ def pod_of(
             "volumes": [_rules_volume()],
         }
         if simulated.last:
+            if held:
+                hold = _HOLD.format(timeout=_HELD_TIMEOUT, port=HELD_PORT)
+                hook = {"exec": {"command": ["python3", "-I", "-c", hold]}}
+                # The kubelet waits for it before it starts the next container.
+                spec["containers"][0]["lifecycle"] = {"postStart": hook}
             spec["containers"].append(_redirecting(simulated.image))
         else:
             spec["initContainers"] = [_redirect(simulated.image)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +14,15 @@ from pytest_egress.backends.agent import Agent, AgentLostError
 from pytest_egress.backends.agent.connection import Connection
 from pytest_egress.backends.agent.heard import tell
 from pytest_egress.backends.cluster.api import Api, ApiError
-from pytest_egress.backends.cluster.exec_stream import read_all
+from pytest_egress.backends.cluster.diagnosis import described, syncz
 from pytest_egress.backends.cluster.keeper import Images, Keeper
-from pytest_egress.backends.cluster.pod import CONTAINER, OUTSIDE_PORTS, PROXY, WITNESS_PORT
+from pytest_egress.backends.cluster.pod import (
+    CONTAINER,
+    HELD_PORT,
+    OUTSIDE_PORTS,
+    PROXY,
+    WITNESS_PORT,
+)
 from pytest_egress.backends.cluster.podstatus import (
     failing,
     not_begun,
@@ -34,15 +41,13 @@ from pytest_egress.upstream import Outside
 if TYPE_CHECKING:
     from pytest_egress.backends.cluster.gateways import Entrance
 
-__all__ = ["PodLostError", "ProxySilentError", "TestPod", "read_events"]
+__all__ = ["PodLostError", "ProxySilentError", "TestPod"]
 
 _ADMIN = "http://127.0.0.1:15000"
 _DOMAIN = "cluster.local"
-_ISTIOD = "istio-system"
-_SYNCZ = ("pilot-discovery", "request", "GET", "/debug/syncz")
-_SYNCZ_TIMEOUT = 10.0  # seconds
-_TAIL = 15  # lines of a log in a message
-_TRIED = 3.0  # seconds that the agent is tried before its container is said to run
+_TRIED = 3.0  # seconds that the agent is often tried before its container is said to run
+_SELDOM = 1.0  # seconds between two tries later
+_RELEASED = 5.0  # seconds after which a proxy has not been held
 _NEVER = frozenset({0, 401, 403})  # statuses that a moment later are the same
 _READY = (None, "UNKNOWN", "HEALTHY")  # of an endpoint
 _LARGE = 1 << 28  # bytes of the proxy's own description of itself
@@ -107,7 +112,8 @@ class TestPod:
         self.entrances: Mapping[str, Entrance] = {}
         #: Told of each name that is looked up in the pod, and of the answer.
         self.heard: Callable[[str, DnsAnswer], None] | None = None
-        self._tried_since = 0.0
+        self._tried_since = self._next_try = 0.0
+        self._released = threading.Event()  # a proxy that was held
         self._api = api
         self._outside = outside
         self._name_server = name_server
@@ -127,59 +133,63 @@ class TestPod:
         """Its path at the API server."""
         return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
 
-    def start(self, timeout: float) -> None:
+    def start(self, timeout: float, *, held: bool = False) -> None:
         """Return once the agent has answered.
 
-        Of a proxy whose own log is read every container is ready then; another one may still be
-        starting.
+        A proxy whose own log is read is ready then; another one may still be starting.
+
+        Args:
+            timeout: seconds that each of them may take.
+            held: the proxy starts only when the agent serves names.
 
         Raises:
             BackendError: it is not within ``timeout`` seconds; with what the cluster says of it.
         """
-        what = f"waiting for the test pod {self.namespace}/{self.name}"
         self.agent.pack()
-        done = self._missing if self._own_log else self._agent_missing
-        missing = until(done, timeout, what, self._say, interval=0.1)
-        if missing:
-            raise BackendError(
-                f"the test pod {self.namespace}/{self.name} is not ready after {timeout:g} s: "
-                f"{missing}",
-                self.describe(),
-                "the events above say what the cluster could not do",
-            )
+        own = self._container == CONTAINER
+        what = f"the test pod {self.namespace}/{self.name}"
+        self._await(self._agent_missing if own else self._missing, what, timeout)
         self.agent.start()
         if self._own_log:
             from pytest_egress.backends.cluster.log_witness import LogWitness
 
-            if self._outside is not None:
+            if self._outside is not None and not (held and self._released.wait(_RELEASED)):
                 self._restart_proxy(timeout)
+            self._await(self._proxy_missing, self._sidecar, timeout)
             self.witness = LogWitness(self._follow, self._reading)
+
+    @property
+    def _sidecar(self) -> str:
+        return f"the sidecar of {self.namespace}/{self.name}"
+
+    def _await(self, done: Callable[[], str], what: str, timeout: float) -> None:
+        missing = until(done, timeout, f"waiting for {what}", self._say, interval=0.1)
+        if missing:
+            raise BackendError(
+                f"{what} is not ready after {timeout:g} s: {missing}",
+                self.describe(),
+                "the events above say what the cluster could not do",
+            )
 
     def _restart_proxy(self, timeout: float) -> None:
         """Let the proxy look its names up again, now that there is an agent to answer.
 
         Those of the contract that were there at its start it would ask again only after a minute.
         """
+        self._await(self._missing, self._sidecar, timeout)
         before = self._restarts()
         options = Options(method="POST", timeout=10.0)
         self.agent.probe(Target.parse(f"{_ADMIN}/quitquitquit"), options)
 
         def missing() -> str:
             if self._restarts() == before:
-                return "its sidecar has not started again"
+                return "it has not started again"
             return self._missing()
 
-        what = f"waiting for the sidecar of {self.namespace}/{self.name}"
-        failure = until(missing, timeout, what, self._say)
-        if failure:
-            raise BackendError(
-                f"the sidecar of {self.namespace}/{self.name} is not ready after {timeout:g} s: "
-                f"{failure}",
-                self.describe(),
-            )
+        self._await(missing, self._sidecar, timeout)
 
     def _restarts(self) -> int:
-        status = self._api.get(self.path, f"read the pod {self.name}").get("status", {})
+        status = self._read().get("status", {})
         containers = [
             *status.get("initContainerStatuses", ()),
             *status.get("containerStatuses", ()),
@@ -306,16 +316,8 @@ class TestPod:
 
     def describe(self) -> str:
         """What the cluster says of the pod: its state, its events, the end of its logs."""
-        parts = [read_events(self._api, self.namespace, self.name)]
-        for container in (PROXY, self._container, "egress-redirect", "istio-init"):
-            try:
-                log = self._api.text(
-                    f"{self.path}/log", "read a log", container=container, tailLines=str(_TAIL)
-                )
-            except ApiError:
-                continue
-            parts += [f"{container}: {line}" for line in log.splitlines()[-_TAIL:]]
-        return "\n".join(filter(None, parts))
+        containers = (PROXY, self._container, "egress-redirect", "istio-init")
+        return described(self._api, self.namespace, self.name, containers)
 
     def refused(self) -> str:
         """What proxy and istiod say of a configuration that does not arrive."""
@@ -326,25 +328,7 @@ class TestPod:
 
         It tells only from within its own pod; empty where this account may not look there.
         """
-        found = []
-        try:
-            pods = self._api.get(
-                f"/api/v1/namespaces/{_ISTIOD}/pods", "find istiod", labelSelector="app=istiod"
-            )
-            for istiod in pods.get("items", ()):
-                name = str(istiod["metadata"]["name"])
-                stream = self._api.exec(_ISTIOD, name, "discovery", _SYNCZ)
-                told = read_all(stream, _SYNCZ_TIMEOUT)
-                answer = told[told.find("[{") :]  # warnings may come before it
-                found += [it for it in json.loads(answer) if self._is(it)]
-        except (BackendError, OSError, ValueError):
-            return ""
-        if not found:
-            return "istiod (/debug/syncz) does not know this proxy"
-        return "\n".join(f"istiod (/debug/syncz): {json.dumps(it)}" for it in found)
-
-    def _is(self, status: Any) -> bool:
-        return bool(status.get("proxy") == f"{self.name}.{self.namespace}")
+        return syncz(self._api, self.namespace, self.name)
 
     def close(self) -> None:
         """Let go of the pod: the agent ends, the records are no longer received."""
@@ -372,9 +356,11 @@ class TestPod:
             return missing
         # The kubelet tells of a container a second after it runs: the agent is tried before.
         told = runs(pod, CONTAINER)
-        self._tried_since = self._tried_since or time.monotonic()
-        if not told and time.monotonic() > self._tried_since + _TRIED:
+        now = time.monotonic()
+        self._tried_since = self._tried_since or now
+        if not told and now < self._next_try:
             return f"{CONTAINER} does not run: {unready(pod)}"
+        self._next_try = now + (_SELDOM if now > self._tried_since + _TRIED else 0.0)
         try:
             self.agent.start()
         except (ApiError, AgentLostError) as error:
@@ -382,6 +368,16 @@ class TestPod:
                 raise
             return f"{CONTAINER} does not run: {error.output or unready(pod)}"
         return ""
+
+    def _proxy_missing(self) -> str:
+        """What keeps the proxy from being used; empty when it says that nothing does."""
+        failure = failing(self._read())
+        if failure:
+            return failure
+        try:
+            return "" if "LIVE" in self.admin("ready") else "it is still starting"
+        except ProxySilentError as error:
+            return error.tried
 
     def _missing(self) -> str:
         pod = self._read()
@@ -400,12 +396,18 @@ class TestPod:
             server = (self._name_server, 53) if self._name_server else None
             domains = (_DOMAIN,) if server else ()
             connection.serve_names("127.0.0.1", 53, self._answer, domains=domains, upstream=server)
+            if self._own_log:
+                connection.listen("127.0.0.1", HELD_PORT, "held", self._release)
 
     def _witnessed(self, _peer: str, _to: tuple[str, int]) -> Any:
         sock = socket.socket(socket.AF_UNIX)
         # Not socket.connect, which an in-process capture may have replaced.
         super(socket.socket, sock).connect(str(self.witness.path))
         return sock
+
+    def _release(self, _peer: str, _to: tuple[str, int]) -> None:
+        """Take note that a proxy that was held starts: whoever holds it has found the agent."""
+        self._released.set()
 
     def _dialled(self, peer: str, to: tuple[str, int]) -> Any:
         assert self._outside is not None
@@ -423,31 +425,3 @@ class TestPod:
         if self.heard is not None:
             tell(self.heard, query, answer)
         return answer
-
-
-def read_events(api: Api, namespace: str, name: str, field: str = "") -> str:
-    """The events about one object, the last of them last; empty where they cannot be read.
-
-    Args:
-        api: of the cluster.
-        namespace: of the object.
-        name: its own.
-        field: the path of a part of it; empty: all of it.
-    """
-    part = f",involvedObject.fieldPath={field}" if field else ""
-    try:
-        found = api.get(
-            f"/api/v1/namespaces/{namespace}/events",
-            "read events",
-            fieldSelector=f"involvedObject.name={name}{part}",
-        )
-    except BackendError:
-        return ""
-    items = sorted(found.get("items", ()), key=_when)
-    return "\n".join(
-        f"{it.get('type')} {it.get('reason')}: {it.get('message')}" for it in items[-_TAIL:]
-    )
-
-
-def _when(event: Mapping[str, Any]) -> str:
-    return str(event.get("lastTimestamp") or event.get("eventTime") or "")

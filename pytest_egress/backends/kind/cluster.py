@@ -303,8 +303,8 @@ def remove(name: str, say: Say, *, half_made: bool = False) -> None:
 
 def _troubles(api: Api, namespace: str) -> Iterator[str]:
     """What keeps the pods of a namespace from being ready, with their events."""
+    from pytest_egress.backends.cluster.diagnosis import read_events
     from pytest_egress.backends.cluster.podstatus import failing, unready
-    from pytest_egress.backends.cluster.testpod import read_events
 
     try:
         pods = api.get(f"/api/v1/namespaces/{namespace}/pods", "look for pods").get("items", ())

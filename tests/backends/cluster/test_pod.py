@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_egress.backends.cluster.pod import (
+    HELD_PORT,
     Injected,
     bootstrap,
     injected,
@@ -71,6 +72,21 @@ def test_redirect_comes_before_the_proxy(last: bool) -> None:
         assert [it["name"] for it in spec["containers"]] == ["egress-test"]
         assert redirect["command"] == restore
     assert redirect["image"] == "istio/proxyv2:1.31.0"
+
+
+def test_a_proxy_is_held_until_there_is_an_agent() -> None:
+    """The kubelet starts no container before the hook of the one before it has ended."""
+    arguments: dict[str, Any] = {"image": "i", "service_account": "s", "labels": {}}
+    pod = pod_of("p", "n", Workload(), simulated=SEEN, held=True, **arguments)
+    first, redirect = pod["spec"]["containers"]
+    *python, hold = first["lifecycle"]["postStart"]["exec"]["command"]
+    assert python == ["python3", "-I", "-c"]
+    compile(hold, "hold", "exec")
+    assert f'create_connection(("127.0.0.1", {HELD_PORT}), 1)' in hold
+    assert redirect["name"] == "egress-redirect"
+    first_one = replace(SEEN, last=False)
+    pod = pod_of("p", "n", Workload(), simulated=first_one, held=True, **arguments)
+    assert "lifecycle" not in pod["spec"]["containers"][0]
 
 
 def test_redirect_leads_the_proxy_to_the_agent_and_closes_the_pod() -> None:
