@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_egress.errors import ProbeError
 
-__all__ = ["CA_PATH", "File", "Given", "archive", "given"]
+__all__ = ["CA_PATH", "File", "Given", "archive", "given", "write"]
 
 #: The simulated outside's CA in the containers of a pod.
 CA_PATH = "/etc/pytest-egress/ca.pem"
@@ -25,7 +25,7 @@ class File:
     """A file to put into a container.
 
     Attributes:
-        path: absolute, in the container.
+        path: absolute, in the container; or relative to a command's own directory.
         content: of the file.
         owner: number of the user, and of the group, that it belongs to.
         mode: its permissions.
@@ -37,23 +37,26 @@ class File:
     mode: int = 0o644
 
 
-def given(files: Mapping[str, Given]) -> tuple[File, ...]:
+def given(files: Mapping[str, Given], *, relative: bool = False) -> tuple[File, ...]:
     """The files that a test gives, read.
 
     Args:
         files: by their absolute path in the container: text or bytes are the content, a
             `pathlib.Path` is a file of this machine, or a directory with all that is below it.
             Of those the permissions are kept; content has 0644.
+        relative: by their path in a directory that is made for them.
 
     Raises:
-        ProbeError: a path is not absolute, a file cannot be read, or two are at one path.
+        ProbeError: a path is not as it is to be, a file cannot be read, or two are at one path.
     """
+    expected = "a relative path" if relative else "the absolute path of a file"
     found: dict[str, File] = {}
     for path, value in files.items():
         pure = PurePosixPath(path)
-        if not pure.is_absolute() or ".." in pure.parts or len(pure.parts) == 1:
-            raise ProbeError(f"files: {path!r}: expected the absolute path of a file")
-        for file in _read("/" + "/".join(pure.parts[1:]), value):
+        names = pure.parts[1:] if pure.is_absolute() else pure.parts
+        if pure.is_absolute() is relative or ".." in names or not names:
+            raise ProbeError(f"files: {path!r}: expected {expected}")
+        for file in _read(("" if relative else "/") + "/".join(names), value):
             if file.path in found:
                 raise ProbeError(f"files: two are given for {file.path}")
             found[file.path] = file
@@ -74,6 +77,19 @@ def archive(files: Iterable[File]) -> bytes:
             )
             tar.addfile(info, io.BytesIO(file.content))
     return buffer.getvalue()
+
+
+def write(files: Iterable[File], directory: Path) -> None:
+    """Write files below a directory of this machine.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    for file in files:
+        path = directory / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(file.mode)
 
 
 def _read(path: str, value: Given) -> Iterator[File]:

@@ -7,9 +7,12 @@ import itertools
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
 from pytest_egress.backends.dns_proxy import AgentResolver
+from pytest_egress.backends.files import write
 from pytest_egress.backends.process import EnvoyProcess
 from pytest_egress.backends.protocol import PodCommand, PodSocket
 from pytest_egress.backends.proxy import EmbeddedProxy
@@ -133,20 +136,30 @@ class LocalMesh(SimulatedMesh[EmbeddedProxy]):
         Raises:
             BackendError: the system does not allow that; the message says what forbids it.
         """
-        del files
         assert not image, "the capability pod-run is lacking"
         from pytest_egress.capture import environment as whole
         from pytest_egress.capture.namespace.host import Namespace
 
-        return Namespace(
-            log,
-            command,
-            environment=whole.environment(self.ca_file, self.directory, environment),
-            directory=directory,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-        )
+        own: TemporaryDirectory[str] | None = None
+        if files:
+            own = TemporaryDirectory(dir=self.directory)
+            write(files, Path(own.name))
+            directory = own.name
+        try:
+            started = Namespace(
+                log,
+                command,
+                environment=whole.environment(self.ca_file, self.directory, environment),
+                directory=directory,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        except BaseException:
+            if own is not None:
+                own.cleanup()
+            raise
+        return started if own is None else _InDirectory(started, own)
 
     def strangers(self) -> Mapping[str, str]:
         """None: whatever comes has been dialled by us."""
@@ -169,3 +182,25 @@ class LocalMesh(SimulatedMesh[EmbeddedProxy]):
             high, low = divmod(number, 60_000)
             return f"10.255.{high // 256 % 256}.{high % 256}", 1024 + low
         return self._outside.original(address, port), 1024 + number % 60_000
+
+
+class _InDirectory:
+    """A command with a directory of its own, which ends with it.
+
+    Args:
+        command: it.
+        directory: that it works in.
+    """
+
+    def __init__(self, command: PodCommand, directory: TemporaryDirectory[str]) -> None:
+        self._command = command
+        self._directory = directory
+        self.wait = command.wait
+        self.ended = command.ended
+        self.connect = command.connect
+        self.kill = command.kill
+
+    def close(self) -> None:
+        """Leave nothing behind. Twice is once."""
+        self._command.close()
+        self._directory.cleanup()

@@ -149,7 +149,8 @@ class Mesh(Protocol):
             log: gets the connections and lookups that it makes.
             command: program and arguments; with an image none: the image's own.
             image: it runs in a container of this image, as a part of the pod.
-            files: with an image: they are in its container before it starts.
+            files: with an image: they are in its container before it starts. Without: they are
+                in a directory of the command's own, which is its working directory.
             environment: added to what the pod's own, or the image's, is.
             directory: its working directory; None: the pod's.
             stdin: a file with what it reads.

@@ -92,6 +92,7 @@ class Pod:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        files: Mapping[str, Given] | None = None,
         input: str | None = None,  # noqa: A002 - as subprocess.run names it
         timeout: float | None = 60.0,
         check: bool = False,
@@ -104,6 +105,10 @@ class Pod:
             env: added to the pod's environment (on ``local`` this process's); the usual variables
                 name the simulated outside's CA.
             cwd: the working directory, in the pod.
+            files: by their relative paths in a directory that is made for the command, is its
+                working directory in place of ``cwd``, and is removed with it: text or bytes are
+                the content, a `pathlib.Path` is a file or directory of this machine, whose
+                permissions are kept.
             input: what it reads from its standard input; None: nothing.
             timeout: seconds it may take.
             check: raise `subprocess.CalledProcessError` unless its exit status is 0.
@@ -112,12 +117,16 @@ class Pod:
 
         Raises:
             BackendError: the pod cannot run it; it says what forbids it.
+            ProbeError: ``files`` names what is not there, or ``cwd`` is given as well.
             CapturedCallError: see ``on_blocked``.
             subprocess.TimeoutExpired: it has been killed, with all that it had started.
         """
         __tracebackhide__ = True
         _check(args, on_blocked)
-        return self._complete("", args, env, cwd, input, timeout, check, on_blocked)
+        if files and cwd is not None:
+            raise ProbeError("files: they are in a directory of their own: leave cwd out")
+        whole = given(files or {}, relative=True)
+        return self._complete("", args, env, cwd, input, timeout, check, on_blocked, whole)
 
     def run(
         self,

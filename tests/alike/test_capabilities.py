@@ -14,7 +14,7 @@ import requests
 from pytest_egress.backends.protocol import Backend, Capability
 from pytest_egress.contract import loads
 from pytest_egress.egress import Egress
-from pytest_egress.errors import CapabilityError, CapturedCallError
+from pytest_egress.errors import CapabilityError, CapturedCallError, ProbeError
 from pytest_egress.settings import outside_of_pytest
 from pytest_egress.upstream import Upstreams
 from pytest_egress.verdict import Verdict
@@ -91,6 +91,21 @@ def test_command_input_status_and_environment(pod: Egress, place: Backend) -> No
         )
         assert (done.returncode, done.stdout, done.stderr) == (3, "heard", "said\n")
         assert not done.calls
+
+
+def test_files_for_a_command(pod: Egress, place: Backend, tmp_path: Path) -> None:
+    """In a directory of its own, where it works; nothing of it stays."""
+    script = tmp_path / "client"
+    script.write_text("#!/bin/sh\ncat data/one\npwd\n")
+    script.chmod(0o755)
+    with _needs(place, "pod-exec"):
+        done = pod.run(["./client"], files={"client": script, "data/one": "two\n"})
+        assert done.returncode == 0, done.stderr
+        said, directory = done.stdout.splitlines()
+        assert said == "two"
+        assert pod.run(["test", "-e", directory]).returncode == 1
+        with pytest.raises(ProbeError, match="leave cwd out"):
+            pod.run(["true"], files={"a": "b"}, cwd="/")
 
 
 def test_missing_program(pod: Egress, place: Backend) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_egress.backends.files import File, archive, given
+from pytest_egress.backends.files import File, archive, given, write
 from pytest_egress.errors import ProbeError
 
 
@@ -48,6 +48,18 @@ def test_what_cannot_be_given(files: dict[str, Any], message: str) -> None:
     with pytest.raises(ProbeError) as caught:
         given(files)
     assert message in str(caught.value)
+
+
+def test_relative_paths(tmp_path: Path) -> None:
+    """For a directory that is made for them."""
+    found = given({"a/b.txt": "one", "./c": b"two"}, relative=True)
+    assert found == (File("a/b.txt", b"one"), File("c", b"two"))
+    write((*found, File("d", b"three", mode=0o700)), tmp_path)
+    assert (tmp_path / "a" / "b.txt").read_text() == "one"
+    assert (tmp_path / "d").stat().st_mode & 0o777 == 0o700
+    for path in ("/a", "../a", "."):
+        with pytest.raises(ProbeError, match="expected a relative path"):
+            given({path: "x"}, relative=True)
 
 
 def test_archive_has_owners_and_modes() -> None:

@@ -14,6 +14,8 @@ from pytest_egress.errors import BackendError
 if TYPE_CHECKING:
     import socket
 
+    from pytest_egress.backends.files import File
+
 __all__ = ["END", "PROXY_USER", "AgentCommand", "Outputs", "runs_as_proxy"]
 
 END = 10.0  # seconds that a killed command may take to be gone
@@ -35,6 +37,7 @@ class AgentCommand:
         directory: its working directory; None: the container's.
         stdin: what it reads.
         outputs: files for its standard output and error.
+        files: in a directory of its own, which it works in.
 
     Raises:
         BackendError: the pod is gone.
@@ -48,8 +51,11 @@ class AgentCommand:
         directory: str | None,
         stdin: IO[bytes],
         outputs: Outputs,
+        *,
+        files: Sequence[File] = (),
     ) -> None:
         from pytest_egress.backends.agent.inside.wire import pack
+        from pytest_egress.backends.files import archive
 
         self._agent = agent
         self._outputs = outputs
@@ -61,6 +67,7 @@ class AgentCommand:
                 "cwd": directory,
                 "input": pack(stdin.read()),
                 "timeout": None,
+                **({"files": pack(archive(files))} if files else {}),
             },
             self._write,
         )

@@ -118,7 +118,7 @@ class ClusterMesh(AgentMesh[SidecarProxy]):
             )
         environment = {**self._trust(), **(environment or {})}
         return AgentCommand(
-            self.pod.agent, command, environment, directory, stdin, (stdout, stderr)
+            self.pod.agent, command, environment, directory, stdin, (stdout, stderr), files=files
         )
 
     def _add(

@@ -105,7 +105,7 @@ class DockerMesh(AgentMesh[DockerProxy]):
             )
         self._pod.trust()
         return AgentCommand(
-            self._pod.agent, command, environment, directory, stdin, (stdout, stderr)
+            self._pod.agent, command, environment, directory, stdin, (stdout, stderr), files=files
         )
 
     def _trust(self) -> dict[str, str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
+import tarfile
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from typing import IO, Any
@@ -35,8 +38,18 @@ class Commands:
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run ``argv`` to its end: ``env`` is added, ``cwd``, ``input``, ``timeout`` (seconds).
 
-        With ``stream``, what it writes is sent as it comes and is no part of the answer.
+        With ``stream``, what it writes is sent as it comes and is no part of the answer. With the
+        archive ``files``, its working directory is one that holds them and ends with it.
         """
+        if not request.get("files"):
+            return self._run(request)
+        with tempfile.TemporaryDirectory(prefix="egress-", ignore_cleanup_errors=True) as name:
+            with tarfile.open(fileobj=io.BytesIO(unpack(request["files"]))) as tar:
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(name)  # noqa: S202  what the test gives, filtered where Python can
+            return self._run({**request, "cwd": name})
+
+    def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         ident = request.get("id")
 
         def send(number: int) -> Callable[[bytes], None]:
