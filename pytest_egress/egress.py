@@ -17,7 +17,7 @@ from pytest_egress.evidence import Evidence
 from pytest_egress.outcome import Outcome, Resolution
 from pytest_egress.probe import Options, Target
 from pytest_egress.probes import Probes, read_probe
-from pytest_egress.report.declared import declared_by, rule_position
+from pytest_egress.report.declared import declared_by, declaring, rule_position
 from pytest_egress.report.explain import explain
 from pytest_egress.report.nearest import matches
 from pytest_egress.verdict import Judgement, judge
@@ -71,6 +71,7 @@ class Egress(Probes):
         on_outcome: Callable[[Outcome], None] | None = None,
         on_outcomes: Callable[[Outcomes], None] | None = None,
         on_calls: Callable[[Calls], None] | None = None,
+        on_lookup: Callable[[Resolution], None] | None = None,
         exclude: Iterable[str] = (),
         test: str = "",
     ) -> None:
@@ -81,6 +82,7 @@ class Egress(Probes):
         self._on_outcome = on_outcome
         self._on_outcomes = on_outcomes
         self._on_calls = on_calls
+        self._on_lookup = on_lookup
         self._exclude = tuple(exclude)
         self._test = test
         self._session: requests.Session | None = None
@@ -145,7 +147,11 @@ class Egress(Probes):
             control = mesh.lookup(_CONTROL_NAME, "A", 1.0)
             if not control.addresses:
                 failure = "the pod's name server does not answer at all"
-        return Resolution(name, answer, failure)
+        declared = declaring(mesh.program_of(""), name)
+        resolution = Resolution(name, answer, failure, family, self.workload, declared)
+        if self._on_lookup is not None:
+            self._on_lookup(resolution)
+        return resolution
 
     # -- the pod --------------------------------------------------------------------------------
 
@@ -373,6 +379,7 @@ class Egress(Probes):
             on_outcome=self._on_outcome,
             on_outcomes=self._on_outcomes,
             on_calls=self._on_calls,
+            on_lookup=self._on_lookup,
             exclude=self._exclude,
             test=self._test,
         )

@@ -162,7 +162,7 @@ def egress(
     item.stash[OUTCOMES] = outcomes
     on_outcome: list[Callable[[Outcome], None]] = [outcomes.append]
     on_calls: list[Callable[[Calls], None]] = []
-    on_outcomes = None
+    on_outcomes = on_lookup = None
     if mutation is not None:
         on_outcome.append(partial(mutation.add_outcome, test=item.nodeid))
         on_calls.append(partial(mutation.add_calls, test=item.nodeid))
@@ -171,6 +171,7 @@ def egress(
         gathering.enter(contract, backend)
         on_outcome.append(partial(gathering.add_outcome, test=item.nodeid))
         on_calls.append(partial(gathering.add_calls, test=item.nodeid))
+        on_lookup = partial(gathering.add_lookup, test=item.nodeid)
     if COMPARING in config.stash and not mutated:
         seen = config.stash[COMPARING].open(item)
         on_outcome.append(seen.add_outcome)
@@ -184,6 +185,7 @@ def egress(
         on_outcome=partial(_each, on_outcome),
         on_outcomes=on_outcomes,
         on_calls=partial(_each, on_calls),
+        on_lookup=on_lookup,
         exclude=lookup(config, "capture-exclude")[0],
         test=item.nodeid,
     )

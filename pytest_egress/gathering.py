@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_egress.bypass.bypass import Bypass
     from pytest_egress.capture.calls import Call
     from pytest_egress.contract.contract import Contract
-    from pytest_egress.outcome import Outcome
+    from pytest_egress.outcome import Outcome, Resolution
     from pytest_egress.report.findings import Finding
     from pytest_egress.report.run import Run, Test
     from pytest_egress.report.sheets import Sheets
@@ -106,6 +106,12 @@ class Gathering:
 
         for call in calls:
             self._add(finding_of_call(call, test))
+
+    def add_lookup(self, resolution: Resolution, test: str) -> None:
+        """What a test has looked up."""
+        from pytest_egress.report.lookups import finding_of_lookup
+
+        self._add(finding_of_lookup(resolution, test))
 
     def _add(self, finding: Finding) -> None:
         self._pending.setdefault("findings", []).append(finding)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import Workload
@@ -264,11 +264,17 @@ class Resolution:
         name: the name that was asked for.
         answer: the DNS answer.
         failure: empty, or why this answer proves nothing.
+        family: the type of the records that were asked for.
+        workload: who asked; None: not known.
+        declared_by: where the contract declares the name for that workload.
     """
 
     name: str
     answer: DnsAnswer
     failure: str = ""
+    family: Literal["A", "AAAA"] = "A"
+    workload: Workload | None = None
+    declared_by: tuple[Position, ...] = ()
 
     @property
     def resolved(self) -> bool:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from pytest_egress.contract.position import Position
 from pytest_egress.evidence import BLACK_HOLE, PASSTHROUGH, Evidence
 from pytest_egress.report.explain import declarations
+from pytest_egress.report.nearest import matches
 
 if TYPE_CHECKING:
     from pytest_egress.envoy import Program
 
-__all__ = ["declared_by", "rule_position"]
+__all__ = ["declared_by", "declaring", "rule_position"]
 
 
 def declared_by(program: Program, evidence: Evidence) -> tuple[Position, ...]:
@@ -31,6 +32,17 @@ def declared_by(program: Program, evidence: Evidence) -> tuple[Position, ...]:
         declared = declarations(program.origins.get(whole, ()), evidence.cluster)
     rule = rule_position(program, evidence)
     return declared if rule is None else (*declared, rule)
+
+
+def declaring(program: Program, name: str) -> tuple[Position, ...]:
+    """The hosts that declare a name for whoever a program is for."""
+    places = (
+        place
+        for cluster, entries in program.origins.items()
+        if matches(cluster.rpartition("|")[2], name)
+        for place in declarations(entries, cluster)
+    )
+    return tuple(dict.fromkeys(places))
 
 
 def rule_position(program: Program, evidence: Evidence) -> Position | None:

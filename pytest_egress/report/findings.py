@@ -16,17 +16,17 @@ from pytest_egress.report.redact import redacted
 from pytest_egress.report.steps import SIDECAR, Step, steps_of
 from pytest_egress.verdict import Verdict
 
-__all__ = ["Finding", "finding_of_call", "finding_of_outcome"]
+__all__ = ["Finding", "finding_of_call", "finding_of_outcome", "text_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One probe of a test, or one call of its own code.
+    """One probe or lookup of a test, or one call of its own code.
 
     Attributes:
         fact: the call itself, as coverage and record want it.
-        kind: ``probe`` or ``call``.
-        target: the URL that was asked for.
+        kind: ``probe``, ``call`` or ``lookup``.
+        target: the URL that was asked for; of a lookup ``dns://NAME``.
         reason: the verdict's reason, one sentence.
         workload: who asked: ``namespace`` or ``namespace/key=value,...``; empty: not known.
         declared_by: where the contract declares what was reached.
@@ -85,7 +85,7 @@ def finding_of_outcome(outcome: Outcome, test: str, *, words: bool = True) -> Fi
         "probe",
         redacted(outcome.target),
         redacted(outcome.reason),
-        _text(outcome.workload),
+        text_of(outcome.workload),
         outcome.declared_by,
         steps_of(
             outcome.verdict,
@@ -160,7 +160,8 @@ def _record(hop: Hop) -> dict[str, Any]:
     return found
 
 
-def _text(workload: Workload | None) -> str:
+def text_of(workload: Workload | None) -> str:
+    """``namespace/key=value,...``; empty where the workload is not known."""
     if workload is None:
         return ""
     labels = ",".join(f"{key}={value}" for key, value in sorted(workload.labels.items()))

@@ -122,6 +122,39 @@ def test_reports_have_every_test_with_a_pod(suite: pytest.Pytester) -> None:
     assert properties(suite) == found
 
 
+def test_lookups_are_findings(suite: pytest.Pytester) -> None:
+    """Of the marker and of ``egress.resolve``, from either resolver, with who declares the name."""
+    suite.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.egress_resolves("api.weather.com", to="192.0.2.99")
+        def test_marked(): ...
+
+        @pytest.mark.egress_dns_proxy(True)
+        def test_asked(egress):
+            assert egress.resolve("api.weather.com").resolved
+            assert not egress.as_workload("billing").resolve("no.example.invalid", "AAAA").resolved
+        """
+    )
+    result = suite.runpytest("--egress-json=egress.json", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=1, failed=1)
+    asked, marked = sorted(read(suite)["tests"], key=lambda test: str(test["id"]))
+    [lookup] = marked["findings"]
+    assert (lookup["kind"], lookup["target"]) == ("lookup", "dns://api.weather.com")
+    assert (lookup["verdict"], lookup["port"], lookup["protocol"]) == ("RESOLVED", 0, "dns")
+    assert lookup["records"][0]["proxy"] == "the name server"
+    assert [(it["file"], it["line"]) for it in lookup["declared_by"]] == [("deploy/egress.yaml", 8)]
+    first, second = asked["findings"]
+    assert first["records"][0]["proxy"] == "Istio's agent"
+    assert first["records"][0]["addresses"] == ["240.240.0.1"]
+    assert (second["target"], second["workload"]) == (
+        "dns://no.example.invalid?type=AAAA", "billing",
+    )  # fmt: skip
+    assert (second["verdict"], second["declared_by"]) == ("UNRESOLVED", [])
+    assert properties(suite)["test_marked"]["egress_verdict"] == "RESOLVED"
+
+
 def test_a_worker_that_dies_takes_one_test_with_it(suite: pytest.Pytester) -> None:
     """What its earlier tests have found is with the controller already."""
     suite.makepyfile(

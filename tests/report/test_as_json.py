@@ -30,7 +30,7 @@ def test_it_fits_its_schema() -> None:
 def test_it_has_everything() -> None:
     """Tests, findings, coverage, contract."""
     run = told(RUN)
-    assert run["schema"] == 1
+    assert run["schema"] == 2
     assert run["outcomes"] == {"error": 1, "failed": 2, "passed": 1, "skipped": 1}
     assert run["verdicts"]["BLOCKED"] == 1
     assert [test["id"] for test in run["tests"]] == [test.id for test in RUN.tests]
@@ -50,7 +50,7 @@ def test_the_schema_refuses(spoil: str) -> None:
     run = told(RUN)
     found = run["tests"][0]["findings"][0]
     if spoil == "schema":
-        run["schema"] = 2
+        run["schema"] = 1
     elif spoil == "verdict":
         found["verdict"] = "FINE"
     elif spoil == "state":

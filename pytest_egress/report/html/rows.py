@@ -18,6 +18,7 @@ __all__ = ["GLYPHS", "Row", "detail", "rows_of", "summary"]
 #: A sign for each verdict: colour alone tells nothing to some, and nothing on paper.
 GLYPHS: Mapping[str, str] = {
     "REACHABLE": "→",
+    "RESOLVED": "@",
     "UNDECLARED": "↷",
     "BLOCKED": "■",
     "UNREACHABLE": "✕",
