@@ -155,6 +155,7 @@ _RULES = (
     LintRule("IST0109", "two VirtualServices of the mesh with one host", "error"),
     LintRule("IST0110", "two Sidecars whose selectors select the same pods", "error"),
     LintRule("IST0111", "two Sidecars for all of one namespace", "error"),
+    LintRule("IST0112", "a VirtualService leads to a host of several ports and names none", "note"),
     LintRule("IST0118", "the name of a Service's port says no protocol", "note"),
     LintRule("IST0128", "a DestinationRule adds TLS and names no CA", "note"),
     LintRule("IST0129", "a DestinationRule adds TLS on one port and names no CA", "note"),

@@ -1,4 +1,4 @@
-"""IST0101, IST0109 and IST0132: references of VirtualServices, and hosts that two of them have."""
+"""IST0101, IST0109, IST0112, IST0132: what VirtualServices refer to, and hosts that two have."""
 
 from __future__ import annotations
 
@@ -79,6 +79,13 @@ def _destinations(
                 f"host has the ports {known}"
             )
             yield at(service, "IST0101", message, (*path, "port", "number"), "error")
+        elif not destination.port and len(ports) > 1:
+            known = ", ".join(map(str, sorted(ports)))
+            message = (
+                f'{mirror}host "{destination.host}" has the ports {known}: without a port a call '
+                "goes to the one that it came in for"
+            )
+            yield at(service, "IST0112", message, (*path, "host"), "note")
         if destination.subset and subsets is not None:
             name = full_name(destination.host, namespace)
             if (name, destination.subset) not in subsets:

@@ -7,7 +7,7 @@ says of them: code, object, and what it is about.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pytest_egress.contract.collect import Collector
 from pytest_egress.contract.resources import Resource
 from pytest_egress.contract.rules import RULES
 from pytest_egress.contract.source import Source
+from tests.conformance.asking import Oracle
 
 Said = set[tuple[str, str]]
 
@@ -127,3 +128,30 @@ def test_every_code_is_tried() -> None:
     """The recorded cases have each code that this project knows."""
     tried = {code for case in cases() for code, _, _ in case["istioctl"]}
     assert tried == {rule for rule in RULES if rule.startswith("IST")}
+
+
+class _Plays(Oracle):
+    """Says what is recorded, but for one thing."""
+
+    def __init__(self) -> None:
+        self._answers = {case["id"]: case["istioctl"] for case in cases()}
+
+    def ask(self, case: Mapping[str, Any]) -> dict[str, Any]:
+        """The recorded messages; of the first case the first one has another code."""
+        assert case["analyze"] is True
+        said = [{"code": code, "resource": name} for code, name, _ in self._answers[case["id"]]]
+        if case["id"] == cases()[0]["id"]:
+            said[0]["code"] = "IST0177"
+        return {"messages": [*said, {"code": "IST0133", "resource": "of no interest"}]}
+
+
+def test_what_istio_says_otherwise_is_told() -> None:
+    """The command that asks Istio itself sees what is new and what is gone."""
+    from tests.contract.analyzers.__main__ import differences
+
+    code, name, _ = cases()[0]["istioctl"][0]
+    identity = cases()[0]["id"]
+    assert differences(_Plays(), cases()) == [
+        f"{identity}: IST0177 {name} is new",
+        f"{identity}: {code} {name} is gone",
+    ]
