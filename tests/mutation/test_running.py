@@ -16,27 +16,55 @@ def test_the_example_notices_every_change(guarded: pytest.Pytester) -> None:
     assert survivors(result) == set()
 
 
-def test_without_its_assertion_each_is_listed(guarded: pytest.Pytester) -> None:
-    """What no test notices is told with its place and with the assertion that is missing."""
-    result = guarded.runpytest("--egress-mutate", "-k", "nobody_else")
-    result.assert_outcomes(passed=1, deselected=8)
-    assert survivors(result) == OPERATORS.keys() - {"allow-any", "tls-to-tcp"}
+#: By operator the tests of the example that notice each of its mutants, and one that notices none.
+NOTICED_BY = {
+    "drop-host": ("is_reached", "nobody_else"),
+    "widen-host": ("neighbours", "nobody_else"),
+    "allow-any": ("nobody_else", "admins"),
+    "other-port": ("is_reached", "nobody_else"),
+    "tls-to-tcp": ("server_names", "admins"),
+    "no-resolution": ("who_answers", "nobody_else"),
+    "widen-export": ("other_namespaces", "nobody_else"),
+    "remove-san": ("certificates", "nobody_else"),
+    "remove-sidecar-host": ("is_reached", "nobody_else"),
+    "remove-route": ("admins or is_reached", "nobody_else"),
+    "remove-field": ("certificates or slow", "nobody_else"),
+}
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_each_operator_is_killed_and_listed(guarded: pytest.Pytester, operator: str) -> None:
+    """By its assertions; without them each of its mutants is told with what would kill it."""
+    noticing, silent = NOTICED_BY[operator]
+    run = ("--egress-mutate", f"--egress-mutate-operator={operator}", "-q", "-k")
+    result = guarded.runpytest(*run, noticing, "--egress-mutate-fail-under=100")
+    assert result.ret is pytest.ExitCode.OK
+    [counts] = [it for it in result.outlines if it.endswith("mutants killed (100 %)")]
+    killed, _, total = counts.split()[:3]
+    assert killed == total != "0"
+    result = guarded.runpytest(*run, silent, "--egress-mutate-fail-under=1")
+    assert result.ret is pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([f"0 of {total} mutants killed (0 %)"])
+    listed = [i for i, it in enumerate(result.outlines) if it.startswith("survived: ")]
+    assert len(listed) == int(total)
+    assert survivors(result) == {operator}
+    following = [result.outlines[i + 1] for i in listed]
+    assert all(it.startswith("  to kill it: ") for it in following), following
+
+
+def test_what_is_listed(guarded: pytest.Pytester) -> None:
+    """The place, the change, the assertion that is missing; the share that is required."""
+    only = [f"--egress-mutate-operator={it}" for it in ("drop-host", "allow-any")]
+    result = guarded.runpytest(
+        "--egress-mutate", "--egress-mutate-fail-under=50", *only, "-k", "server_names"
+    )
+    assert result.ret is pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
-            "egress mutation: 18 mutants",
+            "egress mutation: 3 mutants",
+            "1 of 3 mutants killed (33 %)",
             "survived: egress/billing.yaml:9:7: drop-host: billing.example.org is not declared",
             '  to kill it: assert egress.probe("http://billing.example.org").reachable',
-        ]
-    )
-    only = [f"--egress-mutate-operator={it}" for it in ("allow-any", "tls-to-tcp")]
-    only += ["-k", "is_reached"]
-    result = guarded.runpytest("--egress-mutate", "--egress-mutate-fail-under=50", *only)
-    assert result.ret is pytest.ExitCode.TESTS_FAILED
-    assert survivors(result) == {"allow-any", "tls-to-tcp"}
-    result.stdout.fnmatch_lines(
-        [
-            "0 of 2 mutants killed (0 %)",
-            "survived: mesh: allow-any: outboundTrafficPolicy is ALLOW_ANY",
             "FAIL: 50 % are required (egress_mutate_fail_under)",
         ]
     )
