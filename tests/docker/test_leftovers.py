@@ -20,19 +20,36 @@ from tests.alike.contract import CONTRACT
 from tests.docker.conftest import Make
 
 _LIFE = """
-import sys, time
+import os, sys, threading, time
 from pytest_egress import Egress, loads
 from pytest_egress.backends import registry
+from pytest_egress.backends.docker.engine import Engine
 from pytest_egress.settings import outside_of_pytest
 from tests.alike.contract import CONTRACT
+phase = sys.argv[1]
+def stop():
+    print("alive", flush=True)
+    time.sleep(120)
+create = Engine.create
+def made(self, image, command, role, **options):
+    container = create(self, image, command, role, **options)
+    if (phase, role) == ("before the proxy starts", "proxy"):
+        stop()
+    return container
+Engine.create = made
 backend = registry.create("docker", outside_of_pytest)
 backend.prepare()
-if sys.argv[1] == "during tests":
+if phase != "during creation":
     pod = Egress(backend, loads(CONTRACT))
     assert pod.get("http://api.weather.com").reachable
-print("alive", flush=True)
-time.sleep(120)
+if phase == "while an image runs":
+    run = lambda: pod.pod.run(outside_of_pytest("pod-image"), ["sleep", "100"])
+    threading.Thread(target=run, daemon=True).start()
+    while len(backend.engine.found({"pytest-egress/pid": str(os.getpid())})) < 3:
+        time.sleep(0.1)
+stop()
 """
+_PHASES = ["during creation", "before the proxy starts", "during tests", "while an image runs"]
 
 
 def of_process(engine: Engine, pid: int) -> list[str]:
@@ -56,7 +73,7 @@ def test_nothing_is_left_after_a_run(make: Make, engine: Engine) -> None:
     assert of_process(engine, os.getpid()) == []
 
 
-@pytest.mark.parametrize("when", ["during creation", "during tests"])
+@pytest.mark.parametrize("when", _PHASES)
 def test_kill_9_leaves_nothing_that_runs(engine: Engine, make: Make, when: str) -> None:
     """Containers end with the stream to the test process; the next run removes what is left."""
     process = subprocess.Popen([sys.executable, "-c", _LIFE, when], stdout=subprocess.PIPE)

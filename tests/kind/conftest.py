@@ -6,13 +6,15 @@ Those of the folder ``breaking`` make their own, and are collected by `tox -e ki
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pytest_egress.backends.cluster.api import Api
+from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.backend import ClusterBackend
+from pytest_egress.backends.ownership import labels
 from pytest_egress.backends.registry import create
 from pytest_egress.contract import loads
 from pytest_egress.egress import Egress
@@ -53,3 +55,19 @@ def egress(backend: ClusterBackend) -> Iterator[Egress]:
     yield egress
     egress.close()
     backend.reset()
+
+
+def make_namespace(api: Api, name: str, **marks: str) -> None:
+    """Make a namespace, also where one of that name is about to be gone."""
+    metadata = {"name": name, "labels": {**labels(), **marks}}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            api.create("/api/v1/namespaces", body, "make a namespace")
+        except ApiError as error:
+            if error.status != 409 or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return

@@ -11,11 +11,11 @@ from pytest_egress.backends.cluster.api import Api, istio_path
 from pytest_egress.backends.cluster.backend import ClusterBackend
 from pytest_egress.backends.cluster.deployed import differences
 from pytest_egress.backends.cluster.layout import PLURALS
-from pytest_egress.backends.ownership import labels
 from pytest_egress.contract import Contract, loads
 from pytest_egress.contract.resources import Workload
 from pytest_egress.egress import Egress
 from pytest_egress.verdict import Verdict
+from tests.kind.conftest import make_namespace
 
 IMAGE = os.environ.get("PYTEST_EGRESS_POD_IMAGE", "python:3.13-slim")
 SPACE = "egress-test-deployed"
@@ -37,9 +37,7 @@ spec:
 def deployed() -> Iterator[Contract]:
     """A namespace that has the contract, as somebody else has applied it."""
     api = Api()
-    marks = {**labels(), "istio-injection": "enabled"}
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE, "labels": marks}}
-    api.create("/api/v1/namespaces", body, "make a namespace")
+    make_namespace(api, SPACE, **{"istio-injection": "enabled"})
     contract = loads(CONTRACT)
     try:
         entry = dict(contract.service_entries[0].manifest)

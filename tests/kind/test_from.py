@@ -12,11 +12,11 @@ import pytest
 from pytest_egress.backends.cluster.api import Api, istio_path
 from pytest_egress.backends.cluster.backend import ClusterBackend
 from pytest_egress.backends.cluster.podstatus import unready
-from pytest_egress.backends.ownership import labels
 from pytest_egress.contract import loads
 from pytest_egress.contract.resources import Workload
 from pytest_egress.egress import Egress
 from pytest_egress.errors import BackendError
+from tests.kind.conftest import make_namespace
 
 IMAGE = os.environ.get("PYTEST_EGRESS_POD_IMAGE", "python:3.13-slim")
 SPACE, OUTSIDE = "egress-test-from", "egress-test-outside"
@@ -60,9 +60,7 @@ def address() -> Iterator[str]:
     """An application in the mesh, a server out of it, and the contract between them."""
     api = Api()
     for space, marks in ((SPACE, {"istio-injection": "enabled"}), (OUTSIDE, {})):
-        metadata = {"name": space, "labels": {**labels(), **marks}}
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-        api.create("/api/v1/namespaces", body, "make a namespace")
+        make_namespace(api, space, **marks)
     try:
         for space, name, command in (
             (SPACE, "app", ["sleep", "3600"]),

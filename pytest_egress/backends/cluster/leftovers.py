@@ -44,8 +44,13 @@ def leftovers(get: Get) -> list[Leftover]:
     found += allowed(lambda: _pods_anywhere(api, get("workload")[0]))
     if len(refused) == 2:
         raise refused[0]
-    inside = {it.name for it in found if it.kind == "namespace"}
-    return [it for it in found if it.kind == "namespace" or it.name.partition("/")[0] not in inside]
+    spaces = {it.name: it.owner for it in found if it.kind == "namespace"}
+    # A pod goes with its run's namespace; another run's may be in it as well.
+    return [
+        it
+        for it in found
+        if it.kind == "namespace" or spaces.get(it.name.partition("/")[0]) != it.owner
+    ]
 
 
 def namespaces(api: Api) -> list[Leftover]:

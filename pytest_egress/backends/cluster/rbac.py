@@ -45,6 +45,7 @@ _NETWORKING = (
     "workloadentries",
 )
 _ISTIO = "networking.istio.io"
+_NAMES = "kube-system"
 Where = Literal["everywhere", "pod"]  # a test pod is
 
 
@@ -63,7 +64,7 @@ class Rule:
     group: str
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
-    where: Literal["everywhere", "pod", "istio"]
+    where: Literal["everywhere", "pod", "istio", "names"]
     purpose: str
 
 
@@ -123,6 +124,7 @@ def _rules(mode: Mode, pod: Where) -> tuple[Rule, ...]:
             Rule(_ISTIO, _NETWORKING, ("get",), "everywhere", "what is deployed"),
             *of_istio,
         )
+    of_names = Rule("", ("services",), ("get",), "names", "where the cluster's name server is")
     test_pod = Rule("", ("pods",), ("create", "delete", "get", "list"), pod, "the test pod")
     if mode == "deployed":
         return (
@@ -130,6 +132,7 @@ def _rules(mode: Mode, pod: Where) -> tuple[Rule, ...]:
             *of_pod,
             Rule(_ISTIO, _NETWORKING, ("get",), "everywhere", "what is deployed"),
             *of_istio,
+            of_names,
         )
     return (
         Rule(
@@ -147,6 +150,7 @@ def _rules(mode: Mode, pod: Where) -> tuple[Rule, ...]:
         Rule(_ISTIO, ("envoyfilters",), ("create",), pod, "the sidecar's records"),
         Rule("", ("services",), ("create", "delete", "get", "update"), pod, "of egress gateways"),
         *of_istio,
+        of_names,
     )
 
 
@@ -171,7 +175,7 @@ def reviews(mode: Mode, namespace: str, istio_namespace: str = "istio-system") -
         namespace: of the test pod or workload; not looked at where it is a throw-away one.
         istio_namespace: the mesh's root namespace.
     """
-    where = {"everywhere": "", "pod": namespace, "istio": istio_namespace}
+    where = {"everywhere": "", "pod": namespace, "istio": istio_namespace, "names": _NAMES}
     yield from _reviews(rules(mode), where)
 
 
@@ -266,10 +270,11 @@ def manifest(
     name = f"pytest-egress-{mode}"
     wanted = tuple(extras)
     found: list[dict[str, Any]] = []
-    for where, inside in (("everywhere", ""), ("pod", namespace), ("istio", istio_namespace)):
+    places = {"everywhere": "", "pod": namespace, "istio": istio_namespace, "names": _NAMES}
+    for where, inside in places.items():
         some = [it for it in rules(mode, wanted) if it.where == where]
         if some:
-            role = f"{name}-mesh" if where == "istio" else name
+            role = {"istio": f"{name}-mesh", "names": f"{name}-names"}.get(where, name)
             found += _role(role, inside, some, subject)
     return found
 

@@ -55,10 +55,17 @@ def test_namespaces_and_the_pods_outside_of_them(monkeypatch: pytest.MonkeyPatch
     """A pod goes with its namespace; what is being removed is none."""
     spaces = [{"name": "egress-1-shop", "labels": DEAD}]
     spaces.append({"name": "egress-2-shop", "labels": DEAD, "deletionTimestamp": "now"})
+    spaces.append({"name": "egress-3-shop", "labels": labels()})
     pods = [_pod("egress-1-shop", "test-pod-0"), _pod("shop", "egress-test-1")]
     pods.append(_pod("shop", "egress-test-2", deletionTimestamp="now"))
+    pods.append(_pod("egress-3-shop", "egress-test-3"))
     cluster = Cluster({"/api/v1/namespaces": spaces, "/api/v1/pods": pods})
-    assert _found(cluster, monkeypatch) == ["namespace egress-1-shop", "pod shop/egress-test-1"]
+    assert _found(cluster, monkeypatch) == [
+        "namespace egress-1-shop",
+        "namespace egress-3-shop",
+        "pod shop/egress-test-1",
+        "pod egress-3-shop/egress-test-3",
+    ]
 
 
 def test_account_that_may_look_into_one_namespace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,8 +117,7 @@ def test_the_command_prints_yaml(
     assert [it["kind"] for it in objects] == [
         "ClusterRole",
         "ClusterRoleBinding",
-        "Role",
-        "RoleBinding",
+        *("Role", "RoleBinding") * 2,
     ]
     assert {(it["kind"], it["name"]) for o in objects[1::2] for it in o["subjects"]} == {subject}
 
