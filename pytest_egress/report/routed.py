@@ -33,9 +33,8 @@ def refused_by_rule(
         edit = f"put a route to {host} in place of the {kind} at {rule}, or narrow its match"
         return Nearest(rule, f"{declares}: a {kind}", edit)
     if evidence.leads_nowhere:
-        return Nearest(
-            rule, f"{declares} to {evidence.missing_cluster}", _exists(contract, evidence, rule)
-        )
+        where = evidence.missing_cluster or "a cluster that the proxy does not have"
+        return Nearest(rule, f"{declares} to {where}", _exists(contract, evidence, rule))
     if evidence.response_code_details == "cors_response":
         return Nearest(rule, f"{declares}: its corsPolicy", f"narrow the corsPolicy at {rule}")
     return None
@@ -81,7 +80,9 @@ def _speaking_for(services: Iterable[VirtualService], host: str) -> VirtualServi
 
 
 def _exists(contract: Contract, evidence: Evidence, rule: Position) -> str:
-    """How the missing cluster of a rule comes to exist."""
+    """How the missing cluster of a rule comes to exist; istiod's own proxy may not name it."""
+    if not evidence.missing_cluster:
+        return f"declare what the rule at {rule} leads to"
     _, port, subset, host = evidence.missing_cluster.partition(" or ")[0].split("|")
     entries = [
         entry
