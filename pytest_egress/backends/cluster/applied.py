@@ -73,6 +73,10 @@ class Applied:
                     raise
             self._namespaces.add(name)
 
+    def holds(self, contract: Contract, workload: Workload) -> bool:
+        """Whether a contract is what has been applied last, for that workload's namespace."""
+        return self._current is not None and _same(self._current, contract, workload)
+
     def use(
         self,
         contract: Contract,
@@ -91,7 +95,7 @@ class Applied:
         Raises:
             ApiError: the cluster refuses a part of it; with the resource's place.
         """
-        if self._current is not None and _same(self._current, contract, workload):
+        if self.holds(contract, workload):
             return
         self._current = None
         own = self.layout.namespaces(contract, workload)

@@ -125,7 +125,7 @@ class ClusterGateway:
     def hop(self, evidence: Evidence) -> Hop:
         """What it says of what the sidecar's record ``evidence`` tells of."""
         port = int(evidence.upstream_host.rpartition(":")[2] or 0)
-        if port not in self.entrance.ports:
+        if port not in self.entrance.ports and not _answered(evidence):
             reason = self.compiled.closed.get(port, "no listener has that port")
             self.proxy.look()
             return Hop(self.name, refusal=f"nothing listens on port {port}: {reason}")
@@ -237,6 +237,13 @@ def led_clusters(
         for name in (str(it["name"]) for it in program.clusters)
         if (host := name.rpartition("|")[2]) in hosts
     }
+
+
+def _answered(evidence: Evidence) -> bool:
+    """Whether a sidecar got something back, as over a connection that its pool had kept."""
+    return evidence.response_code_details == "via_upstream" or (
+        evidence.kind != "http" and evidence.bytes_sent > 0
+    )
 
 
 def _same(evidence: Evidence) -> Callable[[Evidence], bool]:

@@ -126,7 +126,10 @@ class Place:
         self._must_be_there()
         gateways = self._led(contract)
         proxies = self._sidecars(workload, contract)
-        if any(it.stale(generation) for it in self._meshes.enforcing(contract, workload)):
+        stale = any(it.stale(generation) for it in self._meshes.enforcing(contract, workload))
+        # What a live sidecar's pool keeps to a gateway cannot be cut: its cluster has to go.
+        pooled = self._live and gateways and not self._applied.holds(contract, workload)
+        if stale or pooled:
             self._let_forget(proxies, gateways)
             proxies = self._sidecars(workload, contract)
         self._serving.serve(contract, workload, self._applied)

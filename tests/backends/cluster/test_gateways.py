@@ -159,6 +159,19 @@ def test_nothing_listens(gateways: ClusterGateways, proxy: FakeProxy) -> None:
     assert proxy.looks == 1
 
 
+def test_answer_over_a_kept_connection(
+    entrance: Entrance, gateways: ClusterGateways, proxy: FakeProxy
+) -> None:
+    """That something listened is not denied, though nothing does any more."""
+    entrance.enter(CLIENT, (ADDRESS, 8080))
+    entrance.ports = frozenset()
+    proxy.records[f"{ADDRESS}:1"] = [GATEWAY]
+    way = gateways.follow(replace(SIDECAR, response_code_details="via_upstream"))
+    assert way is not None
+    assert not way.hops[1].refusal
+    assert way.hops[1].evidence is not None
+
+
 def test_no_record(entrance: Entrance, gateways: ClusterGateways) -> None:
     """It proves nothing."""
     entrance.enter(CLIENT, (ADDRESS, 8080))
