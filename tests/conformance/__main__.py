@@ -11,6 +11,7 @@ from tests.conformance.compare import (
     Comparison,
     behaviour,
     differential,
+    foretold,
     structure,
     validation,
 )
@@ -51,9 +52,11 @@ def compared() -> list[tuple[str, Comparison]]:
     return [
         ("validation", validation(documents)),
         *(("behaviour", it) for it in behaviour(enforced("behaviour"))),
+        ("behaviour", foretold(enforced("behaviour"))),
         ("structure", structure(whole)),
         ("generated", structure(generated)),
         *(("generated", it) for it in behaviour(enforced("generated"))),
+        ("generated", foretold(enforced("generated"))),
         *(("differential", it) for it in differential(pushed)),
     ]
 

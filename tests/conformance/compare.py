@@ -14,6 +14,7 @@ from typing import Any
 import trustme
 
 from pytest_egress.cli import main
+from tests.conformance.calls import answers_of
 from tests.conformance.cases import Case, compile_case, without_answers
 from tests.conformance.differential import answer_differences, istiods_configuration
 from tests.conformance.structure import compare
@@ -25,6 +26,7 @@ __all__ = [
     "behaviour",
     "call_differences",
     "differential",
+    "foretold",
     "structure",
     "validation",
 ]
@@ -94,6 +96,21 @@ def call_differences(call: Case, made: Case) -> Iterable[str]:
             yield f"{name}: ours {made.get(name)!r} istiod {istiod.get(name)!r}"
     if made.get("cluster") not in (split or [istiod.get("cluster")]):
         yield f"cluster: ours {made.get('cluster')!r} istiod {split or istiod.get('cluster')!r}"
+
+
+def foretold(cases: Sequence[Case]) -> Comparison:
+    """Calls: what ``explain`` decides without an Envoy is what each meets through a real one."""
+    _, answers = run("probe", cases)
+    calls: dict[str, str] = {}
+    for case, answer in zip(cases, answers, strict=True):
+        decided = answers_of(compile_case(case), case["calls"])
+        made = answer.get("calls", [{} for _ in case["calls"]])
+        for call, told, met in zip(case["calls"], decided, made, strict=True):
+            differing = list(call_differences({"id": call["id"], "istiod": told}, met))
+            if differing:
+                text = "; ".join(differing).replace("ours", "made").replace("istiod", "explained")
+                calls[f"{case['id']}/{call['id']}"] = text
+    return Comparison("explained", sum(len(case["calls"]) for case in cases), calls)
 
 
 def differential(cases: Sequence[Case]) -> tuple[Comparison, Comparison]:
