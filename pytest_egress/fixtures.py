@@ -86,7 +86,10 @@ def egress_backend(
     backend.prepare()
     mutation = pytestconfig.stash.get(MUTATION, None)
     yield backend if mutation is None else mutation.watch(backend)
-    backend.close()
+    try:
+        backend.close()
+    except BackendError as error:
+        _fail(error)
 
 
 def _speaker(config: pytest.Config) -> Callable[[str], None]:

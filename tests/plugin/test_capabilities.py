@@ -69,6 +69,33 @@ def test_missing_package_names_the_extra(suite: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_what_stays_at_the_end_is_told(suite: pytest.Pytester) -> None:
+    """An error of its own, in the backend's words, without a traceback; what passed has passed."""
+    suite.makeconftest(
+        _POOR
+        + """
+    from pytest_egress.errors import BackendError
+
+    class Untidy(Poor):
+        def close(self):
+            super().close()
+            raise BackendError("left in the cluster: namespace a", "it said no", "clean up")
+
+    def untidy(get):
+        return Untidy(envoy=get("envoy"), pod_root=get("pod-root"))
+
+    register(Kind("untidy", "conftest:untidy"))
+"""
+    )
+    suite.makepyfile("def test_backend(egress_backend): assert egress_backend.name == 'poor'")
+    result = suite.runpytest("--egress-backend=untidy")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["left in the cluster: namespace a", "  | it said no", "next step: clean up"]
+    )
+    result.stdout.no_fnmatch_line("*fixtures.py*")
+
+
 def test_unknown_backend_names_the_nearest(suite: pytest.Pytester) -> None:
     """A usage error, with the spelling that was meant."""
     result = suite.runpytest("--egress-backend=locla")
