@@ -151,9 +151,15 @@ def _refusals(contract: Contract) -> Iterator[Problem]:
             yield _problem(resource, path, f"{reason}: {_CLUSTER}")
     if contract.gateways:
         from pytest_egress.contract.gateway.support import unsupported_servers
+        from pytest_egress.contract.pod_files import pod_files
 
         for gateway, where, reason in unsupported_servers(contract):
             yield _problem(gateway, where, f"{reason}: {_CLUSTER}")
+        own = {id(it) for it in contract.gateways}
+        for file in pod_files(contract):
+            if id(file.resource) in own:
+                reason = f'"{file.path}" is a file of the gateway\'s pods'
+                yield _problem(file.resource, file.field, f"{reason}: {_CLUSTER}")
     led = {(it.metadata.name, it.metadata.namespace) for it in led_services(contract)}
     for service in contract.kubernetes_services:
         if (service.metadata.name, service.metadata.namespace) not in led:

@@ -207,6 +207,19 @@ def test_secret_of_a_gateway_is_refused() -> None:
     assert '"c" is a Secret of the cluster' in problem.message
 
 
+def test_files_of_a_gateway_are_refused() -> None:
+    """They would have to be in its pod, and in the sidecar those that it is spoken to with."""
+    text = GATEWAY.replace(
+        "    tls: {mode: PASSTHROUGH}",
+        "    tls: {mode: SIMPLE, serverCertificate: /a.pem, privateKey: /a.key}",
+    ).replace("protocol: TLS", "protocol: HTTPS")
+    found = refusals(loads(documents(ENTRY, text, HTTP_ROUTES)), "default")
+    assert [it.message.partition(":")[0] for it in found] == [
+        '"/a.pem" is a file of the gateway\'s pods',
+        '"/a.key" is a file of the gateway\'s pods',
+    ]
+
+
 def test_control_of_a_gateway() -> None:
     """A Gateway for the pods of that namespace lets the control in."""
     placed = {it.plural: it.body["spec"] for it in control_objects("n", 7, gateway=True)}
