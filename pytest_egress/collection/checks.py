@@ -34,7 +34,6 @@ from pytest_egress.contract.position import Position
 from pytest_egress.contract.resources import EgressListener, Port, ServiceEntry, Workload
 from pytest_egress.envoy.names import cluster_name, is_ip
 from pytest_egress.envoy.protocols import HTTP, SNIFFED, TLS, Protocol, parse_protocol
-from pytest_egress.envoy.scope import EgressScope
 from pytest_egress.expectations import Expectation
 from pytest_egress.report.nearest import matches
 
@@ -147,18 +146,16 @@ class _Planner:
             for i, port in enumerate(entry.ports)
             if parse_protocol(port.protocol) != "UDP"
         ]
-        scope = view.sees(entry, declared.host)
-        if scope is None and hidden_on_purpose(view, entry):
+        if not view.sees(entry, declared.host) and hidden_on_purpose(view, entry):
             yield from self._hidden(declared, ports)
             return
         for i, port in ports:
-            yield from self._of_port(declared, i, port, scope)
+            yield from self._of_port(declared, i, port)
         yield from self._of_host(declared, ports)
 
-    def _of_port(
-        self, declared: _Declared, index: int, port: Port, scope: EgressScope | None
-    ) -> Iterator[Check]:
+    def _of_port(self, declared: _Declared, index: int, port: Port) -> Iterator[Check]:
         protocol = parse_protocol(port.protocol)
+        scope = declared.view.listener_of(declared.entry, declared.host, port.number)
         listener = scope.listener if scope is not None else None
         own = listener is not None and listener.port is not None
         if own and listener is not None and listener.port is not None:
@@ -237,7 +234,7 @@ class _Planner:
             dict.fromkeys(
                 address
                 for entry in self._sharing(declared)
-                if declared.view.sees(entry, declared.host) is not None
+                if declared.view.sees(entry, declared.host)
                 for address in _plain(entry, declared.host)
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pytest_egress.contract.allocation import allocate
@@ -25,7 +25,7 @@ class View:
         contract: with the addresses that istiod allocates, where the workload heeds them.
         scope: what is visible to it.
         program: what its proxy is given.
-        seen: the egress listeners that import each host, by the identity of its entry.
+        seen: the egress listener that imports each host on each port, by the identity of its entry.
         addresses: those that the proxy knows each host by.
     """
 
@@ -33,12 +33,19 @@ class View:
     contract: Contract
     scope: Scope
     program: Program
-    seen: dict[tuple[int, str], EgressScope] = field(repr=False)
+    seen: Mapping[tuple[int, str], Mapping[int, EgressScope]] = field(repr=False)
     addresses: Mapping[str, set[str]] = field(repr=False)
 
-    def sees(self, entry: ServiceEntry, host: str) -> EgressScope | None:
-        """The egress listener of the Sidecar that imports a host of an entry; None: hidden."""
-        return self.seen.get((id(entry), host))
+    def sees(self, entry: ServiceEntry, host: str) -> bool:
+        """Whether a host of an entry is imported, on any port."""
+        return (id(entry), host) in self.seen
+
+    def listener_of(self, entry: ServiceEntry, host: str, port: int) -> EgressScope | None:
+        """The egress listener of the Sidecar that imports a host of an entry on a port.
+
+        The first of several; None: that port of it is hidden.
+        """
+        return self.seen.get((id(entry), host), {}).get(port)
 
     @property
     def closed(self) -> bool:
@@ -79,7 +86,7 @@ class Views:
         first: View | None = None
         for namespace, labels in self._candidates(entry):
             view = self._view(namespace, labels)
-            if view.sees(entry, host) is not None:
+            if view.sees(entry, host):
                 return view
             first = first or view
         assert first is not None
@@ -111,15 +118,16 @@ class Views:
         services = convert_services(self.contract, workload)
         scope = build_scope(self.contract, workload, services)
         program = compile_contract(self.contract, workload)
-        seen = {
-            (id(service.entry), service.host): egress
-            for egress in reversed(scope.egress)
-            for service in egress.services
-        }
+        seen: dict[tuple[int, str], dict[int, EgressScope]] = defaultdict(dict)
+        # A listener of an HTTP proxy imports every port, and is none of them: it comes last.
+        for egress in sorted(scope.egress, key=lambda it: it.http_proxy):
+            for service in egress.services:
+                for port in service.ports:
+                    seen[id(service.entry), service.host].setdefault(port.number, egress)
         # A gateway knows who asks by the identity of the sidecar.
         if not self.contract.speaks_of_services:
             for view in self._views:
-                if view.program == program and view.seen.keys() == seen.keys():
+                if view.program == program and _ports(view.seen) == _ports(seen):
                     return view
         addresses: dict[str, set[str]] = defaultdict(set)
         for egress in scope.egress:
@@ -128,6 +136,12 @@ class Views:
         view = View(workload, self.contract, scope, program, seen, addresses)
         self._views.append(view)
         return view
+
+
+def _ports(
+    seen: Mapping[tuple[int, str], Mapping[int, EgressScope]],
+) -> dict[tuple[int, str], Collection[int]]:
+    return {host: ports.keys() for host, ports in seen.items()}
 
 
 def hidden_on_purpose(view: View, entry: ServiceEntry) -> bool:

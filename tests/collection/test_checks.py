@@ -306,6 +306,29 @@ spec: {egress: [{port: {number: 80, name: h, protocol: HTTP}, bind: 127.0.0.1, h
     ]  # fmt: skip
 
 
+def test_a_listener_of_a_sidecar_speaks_for_its_own_port_alone() -> None:
+    """What is spoken on one port of a host is not what is spoken on the others."""
+    sidecar = """
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: it}
+spec:
+  egress:
+  - {port: {number: 80, name: h, protocol: HTTP}, hosts: ["./*"]}
+  - {port: {number: 3128, name: p, protocol: HTTP_PROXY}, hosts: ["./*"]}
+  - {hosts: ["./*"]}
+"""
+    ports = port(80, "HTTP"), port(443, "TLS")
+    entry = se("a.test", ", ".join(ports), "resolution: DNS")
+    found = {
+        it.expectation.target
+        for it in plan(loads(entry + sidecar))
+        if it.expectation.kind == "reachable"
+    }
+    assert found == {"http://a.test:80", "tls://a.test:443"}
+
+
 def test_of_the_addresses_of_a_host_a_sidecar_may_keep_one() -> None:
     """Where it names the host exactly the agent does not know them all: nothing is promised."""
     sidecar = """

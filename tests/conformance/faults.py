@@ -34,6 +34,7 @@ _OWN_PORTS = {15001, 15006, 15021, 15090}
 REASONS = {
     "hidden": "the workload that could see it has a Sidecar, or another namespace's declaration",
     "twice": "the same host is declared twice: istiod merges the two, or drops one",
+    "listener": "a listener of a Sidecar takes the port, for other hosts or in another protocol",
     "own port": "the port is one of the proxy's own",
     "rule": "a VirtualService leads it elsewhere, or nowhere",
     "port": "another declaration takes the port, or the address, with another protocol",
@@ -186,6 +187,8 @@ class Judge:
             return ""
         if reaching and check.port in _OWN_PORTS:
             return "own port"
+        if reaching and self._is_taken(check.port):
+            return "listener"
         if decision.rule is not None or self._is_ruled(check.host):
             return "rule"
         protocol = parse_protocol(check.protocol.removeprefix("?"))
@@ -197,6 +200,13 @@ class Judge:
             alone = decision.no_endpoints or entry.workload_selector is not None
             return "alone" if alone else ""
         return ""
+
+    def _is_taken(self, port: int) -> bool:
+        """Whether a Sidecar of the workload has a listener of its own on the port."""
+        return any(
+            it.listener.port is not None and it.listener.port.number == port
+            for it in self._scope.egress
+        )
 
     def _is_ruled(self, host: str) -> bool:
         """Whether a VirtualService is for a host, or for names of it: it takes their place."""
