@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pytest_egress.backends.cluster import place
+from pytest_egress.backends.cluster import maker
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.backend import ClusterBackend
 from pytest_egress.backends.cluster.leftovers import namespaces, sweep
@@ -111,7 +111,7 @@ def test_sidecar_that_does_not_get_ready(monkeypatch: pytest.MonkeyPatch) -> Non
     def nowhere(_api: Api, seen: Injected) -> dict[str, str]:
         return {seen.discovery[0]: "192.0.2.1"}
 
-    monkeypatch.setattr(place, "istiod_addresses", nowhere)
+    monkeypatch.setattr(maker, "istiod_addresses", nowhere)
     backend = ClusterBackend(Api(), pod_image=IMAGE, timeout=15.0)
     begun = time.monotonic()
     try:
