@@ -124,7 +124,7 @@ def test_mesh_is_not_changed(egress: Egress, api: Api) -> None:
 def test_proxy_describes_itself(egress: Egress, backend: ClusterBackend) -> None:
     """config_dump and istiod's view of it can be had for a failure's message."""
     pod = members(backend.enforce(egress.contract, egress.workload))[0].pod
-    dump = json.loads(pod.admin("config_dump"))
+    dump = json.loads(pod.admin.ask("config_dump"))
     assert dump["configs"]
     assert "SYNCED" in pod.syncz() or pod.name in pod.syncz()
 

@@ -113,7 +113,7 @@ class Deployed:
             for it in there:
                 reading = it.sidecar.reading
                 if not reading.listeners or reading.program is not it.program:
-                    reading.use(it.program, it.sidecar.pod.listeners(), {})
+                    reading.use(it.program, it.sidecar.pod.admin.listeners(), {})
             if all(it.sidecar.control_failure for it in there):
                 at_once(lambda it: it.sidecar.look(), there)
             mesh.prepare()

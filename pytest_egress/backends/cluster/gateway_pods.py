@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_egress.backends.cluster.api import ApiError
+from pytest_egress.backends.cluster.entrance import Entrance
 from pytest_egress.backends.cluster.gateway_pod import account_of, gateway_pod
-from pytest_egress.backends.cluster.gateways import ClusterGateway, Entrance
+from pytest_egress.backends.cluster.gateways import ClusterGateway
 from pytest_egress.backends.cluster.proxy import SidecarProxy
 from pytest_egress.backends.cluster.reading import Reading
 from pytest_egress.errors import BackendError
@@ -141,7 +142,7 @@ class GatewayPods:
                 continue
             proxy.generation = generation
             proxy.wait(self._timeout)
-            listeners = proxy.pod.listeners()
+            listeners = proxy.pod.admin.listeners()
             proxy.reading.use(gateway.program, listeners, namespaces)
             ports = (it.rpartition("_")[2] for it in listeners)
             gateway.entrance.ports = frozenset(int(it) for it in ports if it.isdecimal())

@@ -1,99 +1,24 @@
-"""The gateways of a contract on a cluster: sidecars' connections let in, both records tied."""
+"""The gateways of a contract on a cluster: what they say of a sidecar's connection."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence, Hop, Way
 
 if TYPE_CHECKING:
-    import socket
-
-    from pytest_egress.backends.agent import Agent
-    from pytest_egress.backends.agent.connection import Connection
+    from pytest_egress.backends.cluster.entrance import Entrance
     from pytest_egress.backends.cluster.proxy import SidecarProxy
     from pytest_egress.backends.cluster.renaming import Renaming
     from pytest_egress.envoy import Program
     from pytest_egress.envoy.gateway.program import GatewayProgram
 
-__all__ = ["ClusterGateway", "ClusterGateways", "Entrance", "led_clusters"]
+__all__ = ["ClusterGateway", "ClusterGateways", "led_clusters"]
 
-_DIAL_TIMEOUT = 5.0  # seconds; it is a connection within one pod
 _RECORD_TIMEOUT = 5.0  # seconds
-_MOST = 10_000  # connections that are told apart
-
-
-@dataclass(frozen=True, slots=True)
-class _Entered:
-    """A connection that was let in: its number at the agent's stream, its address in the pod."""
-
-    connection: Connection
-    number: int
-    source: str
-
-
-class Entrance:
-    """Lets sidecars' connections into the pod of a gateway, through its agent.
-
-    In simulation all that a sidecar dials comes to the test process; what goes to this pod's
-    address goes on to its proxy.
-
-    Args:
-        agent: of the pod.
-
-    Attributes:
-        ports: those that the pod's proxy listens on; others are refused.
-    """
-
-    def __init__(self, agent: Agent) -> None:
-        self.ports: frozenset[int] = frozenset()
-        self._agent = agent
-        self._lock = threading.Lock()
-        self._entered: OrderedDict[tuple[str, str], _Entered] = OrderedDict()
-
-    def enter(self, client: str, place: tuple[str, int]) -> socket.socket | None:
-        """The connection of ``client``, ``ip:port``, to a port of the pod; None: it is refused."""
-        if place[1] not in self.ports or not self._agent.alive():
-            return None
-        try:
-            connection = self._agent.connection
-
-            def connected(number: int, source: str) -> None:
-                with self._lock:
-                    key = (client, f"{place[0]}:{place[1]}")
-                    self._entered[key] = _Entered(connection, number, source)
-                    self._entered.move_to_end(key)
-                    while len(self._entered) > _MOST:
-                        self._entered.popitem(last=False)
-
-            return connection.dial_later(*place, _DIAL_TIMEOUT, connected)
-        except BackendError:
-            return None
-
-    def sources(self, client: str, place: str) -> list[str]:
-        """What a client is called in the pod; of one that is not known, all that may be it.
-
-        The last comes first.
-        """
-        with self._lock:
-            if client:
-                known = self._entered.get((client, place))
-                return [known.source if known else client]
-            return [it.source for key, it in reversed(self._entered.items()) if key[1] == place]
-
-    def cut(self) -> None:
-        """Reset every connection: a pool would keep those of listeners that are no more."""
-        with self._lock:
-            entered = list(self._entered.values())
-            self._entered.clear()
-        for it in entered:
-            it.connection.cut(it.number)
 
 
 @dataclass(frozen=True, slots=True)

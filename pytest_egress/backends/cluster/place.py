@@ -295,7 +295,7 @@ class Place:
         program = there[0].program
 
         def use(proxy: SidecarProxy) -> None:
-            proxy.reading.use(program, proxy.pod.listeners(), namespaces)
+            proxy.reading.use(program, proxy.pod.admin.listeners(), namespaces)
 
         late = [it.sidecar for it in there if it in behind or it in failed]
         self._wait(late, use, others=len(late) < len(there))

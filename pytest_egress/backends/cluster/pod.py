@@ -9,11 +9,18 @@ the outside, and drop what would leave the pod otherwise.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_egress.backends.cluster.certificates import mounts
+from pytest_egress.backends.cluster.redirect import (
+    RULES,
+    redirect,
+    redirecting,
+    rules,
+    rules_volume,
+)
 from pytest_egress.contract.resources import Workload
 from pytest_egress.envoy.instruments import (
     REMEMBER_SOURCE,
@@ -26,7 +33,6 @@ from pytest_egress.errors import BackendError
 __all__ = [
     "CONTAINER",
     "HELD_PORT",
-    "OUTSIDE_PORTS",
     "PROXY",
     "USER_VOLUME",
     "USER_VOLUME_MOUNT",
@@ -43,9 +49,6 @@ Json = dict[str, Any]
 
 CONTAINER = "egress-test"
 PROXY = "istio-proxy"
-#: Where the proxy's connections are led to. Connection tracking gives one of two from the same port
-#: another port of these, and leaves the source port, which ties it to the proxy's record, as it is.
-OUTSIDE_PORTS = range(15070, 15086)  # Istio leaves them free
 WITNESS_PORT = 15096
 #: Where the agent listens once it serves names: a proxy that is held starts then.
 HELD_PORT = 15097
@@ -61,8 +64,6 @@ while time.monotonic() < end:
         time.sleep(0.02)
 """
 _POD_LABEL = "pytest-egress/pod"
-_PROXY_UID = 1337
-_RULES = "pytest-egress/rules"
 _CA = "ca.pem"
 #: Annotations of the sidecar's injector: volumes, and where the sidecar has them.
 USER_VOLUME, USER_VOLUME_MOUNT = "sidecar.istio.io/userVolume", "sidecar.istio.io/userVolumeMount"
@@ -190,7 +191,9 @@ def pod_of(
         if _SYSTEM_CAS not in (files or {}):
             volumes |= {"egress-trusted": _authority(name, own=bool(trusted))}
             places |= {"egress-trusted": {"mountPath": _SYSTEM_CAS, "subPath": _CA, **_READ_ONLY}}
-        metadata["annotations"][_RULES] = _rules(addresses.values(), simulated, name_server)
+        metadata["annotations"][RULES] = rules(
+            addresses.values(), simulated.discovery[1], name_server
+        )
         spec |= {
             "dnsPolicy": "None",
             "dnsConfig": {
@@ -199,7 +202,7 @@ def pod_of(
             },
             # The proxy starts before there is an agent that resolves names.
             "hostAliases": [{"ip": ip, "hostnames": [host]} for host, ip in addresses.items()],
-            "volumes": [_rules_volume()],
+            "volumes": [rules_volume()],
         }
         if simulated.last:
             if held:
@@ -207,9 +210,9 @@ def pod_of(
                 hook = {"exec": {"command": ["python3", "-I", "-c", hold]}}
                 # The kubelet waits for it before it starts the next container.
                 spec["containers"][0]["lifecycle"] = {"postStart": hook}
-            spec["containers"].append(_redirecting(simulated.image))
+            spec["containers"].append(redirecting(simulated.image))
         else:
-            spec["initContainers"] = [_redirect(simulated.image)]
+            spec["initContainers"] = [redirect(simulated.image)]
     if volumes:
         metadata["annotations"] |= {
             USER_VOLUME: json.dumps(volumes),
@@ -319,36 +322,6 @@ def injected(pod: Mapping[str, Any]) -> Injected:
     return Injected(proxy["image"], (host, int(port or 0)), capture, last)
 
 
-def _rules(istiod: Iterable[str], simulated: Injected, name_server: str) -> str:
-    """What iptables-restore reads: the proxy's connections lead to the agent, nothing leaves."""
-    kept = [f"-p tcp -d {ip}/32 --dport {simulated.discovery[1]}" for ip in istiod]
-    if name_server:
-        kept += [f"-p {protocol} -d {name_server}/32 --dport 53" for protocol in ("udp", "tcp")]
-    ports = f"{OUTSIDE_PORTS[0]}-{OUTSIDE_PORTS[-1]}"
-    return "\n".join(
-        [
-            "*nat",
-            ":EGRESS_OUTSIDE - [0:0]",
-            f"-I OUTPUT 1 -p tcp -m owner --uid-owner {_PROXY_UID} -j EGRESS_OUTSIDE",
-            "-A EGRESS_OUTSIDE -o lo -j RETURN",
-            *(f"-A EGRESS_OUTSIDE {it} -j RETURN" for it in kept if it.startswith("-p tcp")),
-            f"-A EGRESS_OUTSIDE -p tcp -j REDIRECT --to-ports {ports}",
-            "COMMIT",
-            "*filter",
-            ":EGRESS_CLOSED - [0:0]",
-            "-I OUTPUT 1 -j EGRESS_CLOSED",
-            "-A EGRESS_CLOSED -o lo -j RETURN",
-            # What has been redirected still has the interface here that it was meant for.
-            "-A EGRESS_CLOSED -d 127.0.0.0/8 -j RETURN",
-            "-A EGRESS_CLOSED -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
-            *(f"-A EGRESS_CLOSED {it} -j RETURN" for it in kept),
-            "-A EGRESS_CLOSED -j DROP",
-            "COMMIT",
-            "",
-        ]
-    )
-
-
 def _authority(name: str, *, own: bool) -> Json:
     """The volume with the outside's CA, which stands in the place of the proxy's system's.
 
@@ -362,43 +335,3 @@ def _authority(name: str, *, own: bool) -> Json:
         field = {"fieldPath": f"metadata.annotations['{_TRUSTED}']"}
         return {"downwardAPI": {"items": [{"path": _CA, "fieldRef": field}]}}
     return {"configMap": {"name": f"{name}-bootstrap", "items": [{"key": _CA, "path": _CA}]}}
-
-
-def _redirecting(image: str) -> Json:
-    """A container that makes the rules as it starts, before the next one may.
-
-    Each init container takes a second, until the kubelet sees that it has ended. The image has no
-    shell; what goes on here is the one command in it that waits.
-    """
-    redirect = _redirect(image)
-    ever = str((1 << 31) - 1)
-    return {
-        **redirect,
-        "command": ["pilot-agent", "wait", "--timeoutSeconds", ever, "--periodMillis", ever],
-        "lifecycle": {"postStart": {"exec": {"command": redirect["command"]}}},
-    }
-
-
-def _redirect(image: str) -> Json:
-    """An init container that makes the rules."""
-    return {
-        "name": "egress-redirect",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["iptables-restore", "--noflush", "/etc/pytest-egress/rules"],
-        "securityContext": {
-            "runAsUser": 0,
-            "runAsGroup": 0,
-            "runAsNonRoot": False,
-            "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "egress-rules", "mountPath": "/etc/pytest-egress"}],
-    }
-
-
-def _rules_volume() -> Json:
-    field = {"fieldPath": f"metadata.annotations['{_RULES}']"}
-    return {
-        "name": "egress-rules",
-        "downwardAPI": {"items": [{"path": "rules", "fieldRef": field}]},
-    }

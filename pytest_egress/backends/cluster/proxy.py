@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_egress.backends.agent.own import OwnConnections
+from pytest_egress.backends.cluster.admin import ProxySilentError
 from pytest_egress.backends.cluster.joint import Joint
 from pytest_egress.backends.cluster.layout import (
     CONTROL_ADDRESS,
@@ -16,7 +17,7 @@ from pytest_egress.backends.cluster.layout import (
 )
 from pytest_egress.backends.cluster.progress import Say, until
 from pytest_egress.backends.cluster.reading import Reading
-from pytest_egress.backends.cluster.testpod import ProxySilentError, TestPod
+from pytest_egress.backends.cluster.testpod import TestPod
 from pytest_egress.errors import BackendError
 from pytest_egress.evidence import Evidence
 from pytest_egress.probe import Options, Target
@@ -76,7 +77,7 @@ class SidecarProxy:
     def bootstrap(self, gateways: object = None) -> dict[str, Any]:
         """What it has, by its own account."""
         del gateways
-        told: dict[str, Any] = json.loads(self.pod.admin("config_dump"))
+        told: dict[str, Any] = json.loads(self.pod.admin.ask("config_dump"))
         return told
 
     def wait(self, timeout: float) -> None:
@@ -94,7 +95,7 @@ class SidecarProxy:
                 self.control_failure = failure
                 self.pod.check()
             # The control passes as soon as its own listener does, and the routes are there.
-            if not failure and (warming := self.pod.warming()):
+            if not failure and (warming := self.pod.admin.warming()):
                 failure = f"{warming} of its listeners are warming"
             if not failure and self.endpoints:
                 failure = self._without_endpoint()
@@ -138,7 +139,7 @@ class SidecarProxy:
 
     def _without_endpoint(self) -> str:
         """A cluster that does not lead to the pod that it is to lead to; empty: all do."""
-        known = self.pod.endpoints()
+        known = self.pod.admin.endpoints()
         for cluster, address in self.endpoints.items():
             if address not in known.get(cluster, ()):
                 return f"its cluster {cluster} does not lead to {address}"
@@ -156,7 +157,7 @@ class SidecarProxy:
     def _pass_control(self) -> str:
         if self._live:
             wanted = f'"{GENERATION_HEADER}","value":"{self.generation}"'
-            dump = self.pod.admin("config_dump?resource=dynamic_route_configs")
+            dump = self.pod.admin.ask("config_dump?resource=dynamic_route_configs")
             told = "".join(dump.split())
             return "" if wanted in told else f"its routes are not those of step {self.generation}"
         options = Options(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_egress.backends.agent import Agent, AgentLostError
 from pytest_egress.backends.agent.connection import Connection
 from pytest_egress.backends.agent.heard import tell
+from pytest_egress.backends.cluster.admin import ADMIN, Admin, ProxySilentError
 from pytest_egress.backends.cluster.api import Api, ApiError
 from pytest_egress.backends.cluster.diagnosis import described, syncz
 from pytest_egress.backends.cluster.keeper import Images, Keeper
 from pytest_egress.backends.cluster.pod import (
     CONTAINER,
     HELD_PORT,
-    OUTSIDE_PORTS,
     PROXY,
     WITNESS_PORT,
 )
@@ -33,32 +32,26 @@ from pytest_egress.backends.cluster.podstatus import (
 )
 from pytest_egress.backends.cluster.progress import Say, until
 from pytest_egress.backends.cluster.reading import Reading
+from pytest_egress.backends.cluster.redirect import OUTSIDE_PORTS
 from pytest_egress.backends.witness import Witness
 from pytest_egress.errors import BackendError
 from pytest_egress.probe import DnsAnswer, Options, Target
 from pytest_egress.upstream import Outside
 
 if TYPE_CHECKING:
-    from pytest_egress.backends.cluster.gateways import Entrance
+    from pytest_egress.backends.cluster.entrance import Entrance
 
-__all__ = ["PodLostError", "ProxySilentError", "TestPod"]
+__all__ = ["PodLostError", "TestPod"]
 
-_ADMIN = "http://127.0.0.1:15000"
 _DOMAIN = "cluster.local"
 _TRIED = 3.0  # seconds that the agent is often tried before its container is said to run
 _SELDOM = 1.0  # seconds between two tries later
 _RELEASED = 5.0  # seconds after which a proxy has not been held
 _NEVER = frozenset({0, 401, 403})  # statuses that a moment later are the same
-_READY = (None, "UNKNOWN", "HEALTHY")  # of an endpoint
-_LARGE = 1 << 28  # bytes of the proxy's own description of itself
 
 
 class PodLostError(BackendError):
     """The test pod was deleted or evicted: another one is needed."""
-
-
-class ProxySilentError(BackendError):
-    """The proxy's own server does not answer: it starts, or hangs."""
 
 
 class TestPod:
@@ -127,6 +120,8 @@ class TestPod:
             name=f"the pod {namespace}/{name}",
             on_start=self._serve,
         )
+        #: The proxy's own server.
+        self.admin = Admin(self.agent, f"{namespace}/{name}")
 
     @property
     def path(self) -> str:
@@ -179,7 +174,7 @@ class TestPod:
         self._await(self._missing, self._sidecar, timeout)
         before = self._restarts()
         options = Options(method="POST", timeout=10.0)
-        self.agent.probe(Target.parse(f"{_ADMIN}/quitquitquit"), options)
+        self.agent.probe(Target.parse(f"{ADMIN}/quitquitquit"), options)
 
         def missing() -> str:
             if self._restarts() == before:
@@ -263,57 +258,6 @@ class TestPod:
         """
         return stays(self._read())
 
-    def admin(self, path: str) -> str:
-        """Ask the proxy itself: ``config_dump``, ``clusters``, ``stats`` ...
-
-        Raises:
-            ProxySilentError: it does not answer.
-            BackendError: the pod is gone.
-        """
-        options = Options(timeout=20.0, max_body=_LARGE)
-        attempt = self.agent.probe(Target.parse(f"{_ADMIN}/{path}"), options).attempt
-        if attempt.response is None or not attempt.completed:
-            why = attempt.failure.message if attempt.failure else ""
-            raise ProxySilentError(
-                f"the proxy of {self.namespace}/{self.name} does not answer", why
-            )
-        return attempt.response.body.decode("utf-8", "replace")
-
-    def listeners(self) -> frozenset[str]:
-        """The names of the proxy's listeners, as it has them now.
-
-        Raises:
-            BackendError: it does not answer.
-        """
-        told = json.loads(self.admin("listeners?format=json"))
-        return frozenset(it["name"] for it in told.get("listener_statuses", ()))
-
-    def endpoints(self) -> dict[str, set[str]]:
-        """The addresses that each of the proxy's clusters leads to, those that are ready.
-
-        Raises:
-            BackendError: it does not answer.
-        """
-        told = json.loads(self.admin("clusters?format=json"))
-        return {
-            it["name"]: {
-                str(host.get("address", {}).get("socket_address", {}).get("address"))
-                for host in it.get("host_statuses", ())
-                if host.get("health_status", {}).get("eds_health_status") in _READY
-            }
-            for it in told.get("cluster_statuses", ())
-        }
-
-    def warming(self) -> int:
-        """How many listeners the proxy has been given and does not use yet.
-
-        Raises:
-            BackendError: it does not answer.
-        """
-        name = "listener_manager.total_listeners_warming"
-        told = self.admin(f"stats?filter=^{name}$")
-        return int(told.partition(f"{name}:")[2] or 0)
-
     def describe(self) -> str:
         """What the cluster says of the pod: its state, its events, the end of its logs."""
         containers = (PROXY, self._container, "egress-redirect", "istio-init")
@@ -375,7 +319,7 @@ class TestPod:
         if failure:
             return failure
         try:
-            return "" if "LIVE" in self.admin("ready") else "it is still starting"
+            return "" if "LIVE" in self.admin.ask("ready") else "it is still starting"
         except ProxySilentError as error:
             return error.tried
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_egress.backends.cluster.gateways import ClusterGateway, ClusterGateways, Entrance
+from pytest_egress.backends.cluster.entrance import Entrance
+from pytest_egress.backends.cluster.gateways import ClusterGateway, ClusterGateways
 from pytest_egress.evidence import Evidence
 
 ADDRESS = "10.244.0.9"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pytest_egress.backends.cluster.admin import Admin
 from pytest_egress.backends.cluster.proxy import SidecarProxy
-from pytest_egress.backends.cluster.testpod import TestPod
 from pytest_egress.errors import BackendError
 
 _STAT = "listener_manager.total_listeners_warming"
@@ -23,6 +23,11 @@ class Pod:
     def __init__(self, *warming: int) -> None:
         self._warming = list(warming)
         self.asked = 0
+
+    @property
+    def admin(self) -> Pod:
+        """Its proxy's own server."""
+        return self
 
     def warming(self) -> int:
         """As the proxy says at this moment; the last stays."""
@@ -70,5 +75,5 @@ def test_listeners_that_never_get_warm_are_told(proxy: Callable[[Pod], SidecarPr
 @pytest.mark.parametrize(("told", "warming"), [(f"{_STAT}: 3\n", 3), (f"{_STAT}: 0\n", 0), ("", 0)])
 def test_how_many_are_warming(monkeypatch: pytest.MonkeyPatch, told: str, warming: int) -> None:
     """A proxy that leaves the statistic out says nothing of it."""
-    monkeypatch.setattr(TestPod, "admin", lambda _self, _path: told)
-    assert TestPod.warming(TestPod.__new__(TestPod)) == warming
+    monkeypatch.setattr(Admin, "ask", lambda _self, _path: told)
+    assert Admin.__new__(Admin).warming() == warming
