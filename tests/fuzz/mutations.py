@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import yaml
 
 __all__ = ["mutated"]
+
+_MOST = 20_000  # places of a file in which values are changed
 
 _CHARACTERS = ":{}[]&*#?|-<>=!%@`\"'\\,\t \n\r0x~./\0\u00a0\u2028\ufeff\ud7ff\U0001f600é"
 _WILD: tuple[Any, ...] = (
@@ -103,12 +106,12 @@ def _values(text: str, other: str, chance: random.Random) -> str:
         lent = list(yaml.load_all(other, Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, ValueError):
         return text
-    places = list(_places(documents))
-    if not places or len(places) > 20_000:
+    places, lenders = list(_places(documents)), list(_places(lent))
+    if not places or _MOST in {len(places), len(lenders)}:
         return text
     holder, key = chance.choice(places)
     kind = chance.randrange(12)
-    fitting = [(it, name) for it, name in _places(lent) if name == key]
+    fitting = [(it, name) for it, name in lenders if name == key]
     if kind > 4:
         # Of its own kind, so that many files stay acceptable.
         for lender, name in [chance.choice(fitting)] if fitting else ():
@@ -122,7 +125,7 @@ def _values(text: str, other: str, chance: random.Random) -> str:
     elif kind == 3 and isinstance(holder, dict):
         holder[chance.choice(("", "spec", "hosts", "x", "metadata", 5, "Hosts"))] = holder.pop(key)
     else:
-        lender, lent_key = chance.choice(list(_places(lent)) or [(_WILD, 0)])
+        lender, lent_key = chance.choice(lenders or [(_WILD, 0)])
         holder[key] = copy.deepcopy(lender[lent_key])
     try:
         return yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False)
@@ -131,7 +134,14 @@ def _values(text: str, other: str, chance: random.Random) -> str:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in plain data: what holds a value, and its key."""
+    """Every place in plain data: what holds a value, and its key; `_MOST` at most.
+
+    Aliases can make any number of them: an anchor may even hold itself.
+    """
+    return islice(_every_place(value), _MOST)
+
+
+def _every_place(value: Any) -> Iterator[tuple[Any, Any]]:
     waiting = [value]
     while waiting:
         holder = waiting.pop()

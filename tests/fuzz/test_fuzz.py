@@ -25,3 +25,10 @@ def test_a_file_can_be_made_again() -> None:
     texts = corpus()
     one, other = (mutated(texts[0], texts[1], random.Random("s")) for _ in range(2))
     assert one == other != texts[0]
+
+
+def test_an_anchor_that_holds_itself_has_an_end() -> None:
+    """Its places have none: such a file is changed as text, or not at all."""
+    for number in range(100):
+        made = mutated("a: &x [1, *x]\n", "b: &y {c: *y}\n", random.Random(number))
+        assert len(made) < 1 << 20
