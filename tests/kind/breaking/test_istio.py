@@ -130,7 +130,7 @@ def test_istiod_is_down_before_the_start(pod: Egress, istiod_down: Change) -> No
     """The API server says which of its webhooks does not answer."""
     istiod_down()
     begun = time.monotonic()
-    with pytest.raises(BackendError, match="cannot make the test pod") as caught:
+    with pytest.raises(BackendError, match="cannot make the pod") as caught:
         _ = pod.mesh
     assert time.monotonic() - begun < 60
     assert "failed calling webhook" in caught.value.output
